@@ -1,0 +1,1 @@
+//! Boots a guest: the Engine trait and QEMU's microvm behind it.

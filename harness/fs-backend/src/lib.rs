@@ -1,0 +1,1 @@
+//! The vhost-user-fs server: virtiofsd's passthrough plus backing entries in LOOKUP replies.

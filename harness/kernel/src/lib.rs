@@ -1,0 +1,1 @@
+//! Builds and finds guest kernels.

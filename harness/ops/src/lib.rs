@@ -1,0 +1,12 @@
+//! The operation model: operations, traces, outcomes and the fsstress generator.
+//!
+//! Nothing here touches a file system. An [`Op`] says what to do, an
+//! [`Outcome`] what came back, a [`tree::Snapshot`] what a tree looked like.
+//! The agent turns the first into the other two; the oracle compares them.
+
+pub mod op;
+pub mod outcome;
+pub mod tree;
+
+pub use op::{Base, Line, NodeKind, Op, Path, RenameFlags, Whence};
+pub use outcome::{Outcome, StatView, Value};

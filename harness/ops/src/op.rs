@@ -1,0 +1,145 @@
+//! One operation, as the trace format spells it.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a [`Path`] starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Base {
+    /// The case's directory in the arm under test (no prefix in a trace).
+    Arm,
+    /// The same directory behind the arm's back (`@lower/`): for `backed` the
+    /// backing ext4 read and written without FUSE, for `ext4` the directory
+    /// itself, for `plain` the directory itself.
+    Lower,
+    /// A directory next to the case's, on another mount (`@outside/`): for
+    /// `backed` an unbacked directory of the same share, for the others a bind
+    /// mount, so that crossing it is EXDEV everywhere.
+    Outside,
+}
+
+/// A path relative to its base; `rel` is empty for the base itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Path {
+    /// Where it starts.
+    pub base: Base,
+    /// Components separated by `/`, no leading slash, no `..`.
+    pub rel: String,
+}
+
+/// What mknod makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NodeKind {
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device, major and minor.
+    Char(u32, u32),
+    /// A block device, major and minor.
+    Block(u32, u32),
+}
+
+/// Flags of renameat2(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct RenameFlags {
+    /// RENAME_NOREPLACE
+    pub noreplace: bool,
+    /// RENAME_EXCHANGE
+    pub exchange: bool,
+    /// RENAME_WHITEOUT
+    pub whiteout: bool,
+}
+
+/// Where lseek(2) counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Whence {
+    /// SEEK_SET
+    Set,
+    /// SEEK_CUR
+    Cur,
+    /// SEEK_END
+    End,
+    /// SEEK_DATA
+    Data,
+    /// SEEK_HOLE
+    Hole,
+}
+
+/// One operation. Sizes and offsets are bytes, modes are octal permission
+/// bits (with suid, sgid and sticky), `seed` names the pattern written.
+///
+/// Slots name open files and directories kept across operations; each worker
+/// has its own. Paths are never followed out of their base.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(missing_docs)] // the field names are those of the system calls
+pub enum Op {
+    /// open(O_CREAT|O_EXCL|O_WRONLY) and close.
+    Creat { path: Path, mode: u32 },
+    Mkdir { path: Path, mode: u32 },
+    Mknod { path: Path, kind: NodeKind, mode: u32 },
+    Symlink { target: String, path: Path },
+    Link { old: Path, new: Path },
+    Unlink { path: Path },
+    Rmdir { path: Path },
+    Rename { old: Path, new: Path, flags: RenameFlags },
+    /// stat(2), following symlinks.
+    Stat { path: Path },
+    Lstat { path: Path },
+    Chmod { path: Path, mode: u32 },
+    /// lchown(2); `None` leaves the id alone.
+    Chown { path: Path, uid: Option<u32>, gid: Option<u32> },
+    /// utimensat(2) without following; whole seconds and nanoseconds.
+    Utimens { path: Path, atime: (i64, u32), mtime: (i64, u32) },
+    Truncate { path: Path, size: u64 },
+    /// faccessat(2) with the effective ids; `mask` is R_OK|W_OK|X_OK bits.
+    Access { path: Path, mask: u32 },
+    Readlink { path: Path },
+    /// Every entry's name, d_type, and whether d_ino equals its st_ino.
+    Readdir { path: Path },
+    /// open, pwrite, close.
+    Write { path: Path, off: u64, len: u32, seed: u64 },
+    /// open, pread, close.
+    Read { path: Path, off: u64, len: u32 },
+    /// open, mmap(MAP_SHARED), store, munmap, close. The range must be in the file.
+    MmapWrite { path: Path, off: u64, len: u32, seed: u64 },
+    /// open, mmap(MAP_SHARED), load, munmap, close.
+    MmapRead { path: Path, off: u64, len: u32 },
+    /// open, fsync, close.
+    Fsync { path: Path },
+    /// open, fdatasync, close.
+    Fdatasync { path: Path },
+    /// Open into a slot; `flags` are the O_ bits of open(2) on x86-64.
+    Open { slot: u16, path: Path, flags: u32, mode: u32 },
+    Close { slot: u16 },
+    Pwrite { slot: u16, off: u64, len: u32, seed: u64 },
+    Pread { slot: u16, off: u64, len: u32 },
+    Ftruncate { slot: u16, size: u64 },
+    Fstat { slot: u16 },
+    Fsyncfd { slot: u16 },
+    Lseek { slot: u16, off: i64, whence: Whence },
+    /// syncfs(2) on the base.
+    Sync,
+    /// Write 3 to /proc/sys/vm/drop_caches (after a sync).
+    DropCaches,
+    /// Let a timeout pass.
+    Wait { ms: u32 },
+    /// Mount a tmpfs (mode 0755) on a directory.
+    MountTmpfs { path: Path },
+    Umount { path: Path },
+    /// Effective uid, gid (no supplementary groups) of the worker from here on.
+    Creds { uid: u32, gid: u32 },
+    /// umask of the worker from here on (it starts at 022).
+    Umask { mask: u32 },
+}
+
+/// One line of a trace: which worker does what.
+///
+/// Lines of one worker run in order. Different workers run at the same time
+/// when the case says `procs > 1`, and touch disjoint trees then.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Line {
+    /// Worker number, from 0.
+    pub worker: u16,
+    /// What it does.
+    pub op: Op,
+}

@@ -1,0 +1,1 @@
+//! Compares outcomes and trees of the arms; holds the table of legitimate differences.

@@ -1,0 +1,1 @@
+//! The run's result as terminal text, JUnit and JSON.

@@ -1,0 +1,1 @@
+//! Scenario files: TOML in, a plan of cases out.

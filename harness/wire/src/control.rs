@@ -1,0 +1,183 @@
+//! The host-guest control protocol: length-prefixed postcard messages over
+//! a virtio-serial port.
+//!
+//! The host sends [`ToGuest`], the guest answers [`FromGuest`]. One case runs
+//! at a time: `RunCase`, then any number of `Outcomes`, `Tree` and `Note`,
+//! then `CaseDone`.
+
+use std::fmt;
+
+use lookback_ops::{Line, Outcome, tree::Snapshot};
+use serde::{Deserialize, Serialize};
+
+/// Changes with every incompatible change of this file; the agent of another
+/// build is refused by name.
+pub const PROTOCOL: u32 = 1;
+
+/// Name of the virtio-serial port (`/sys/class/virtio-ports/*/name`).
+pub const PORT: &str = "lookback.control";
+/// Serial number of the disk that holds the backing ext4.
+pub const DISK_LOWER: &str = "lower";
+/// Serial number of the disk that holds the reference ext4.
+pub const DISK_EXT4: &str = "ext4";
+/// virtiofs tag of the share whose LOOKUP replies carry backing entries.
+pub const TAG_BACKED: &str = "backed";
+/// virtiofs tag of the ordinary share.
+pub const TAG_PLAIN: &str = "plain";
+/// Name, in the root of the backed share, of the stacking root: the directory
+/// whose LOOKUP reply carries the backing entry.
+pub const STACK: &str = "stack";
+/// Name, in the root of each share, of the unbacked directory `@outside/`.
+pub const OUTSIDE: &str = "outside";
+
+/// One file system the same operations run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arm {
+    /// virtiofs whose server answers LOOKUP with a backing entry.
+    Backed,
+    /// virtiofs, ordinary passthrough to the host.
+    Plain,
+    /// The reference.
+    Ext4,
+}
+
+/// When a tree is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Caches as the operations left them.
+    Warm,
+    /// After drop_caches.
+    Dropped,
+    /// After umount and mount of every arm.
+    Remounted,
+    /// The backing ext4 read directly, without FUSE, the arms unmounted.
+    Lower,
+    /// e2fsck on the host; the guest has no part in it.
+    Fsck,
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arm::Backed => "backed",
+            Arm::Plain => "plain",
+            Arm::Ext4 => "ext4",
+        })
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Warm => "warm",
+            Phase::Dropped => "dropped",
+            Phase::Remounted => "remounted",
+            Phase::Lower => "lower",
+            Phase::Fsck => "fsck",
+        })
+    }
+}
+
+/// A path of the case's lower directory that gets a backing id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The id.
+    pub id: u64,
+    /// Relative to the case's lower directory; empty for the directory itself.
+    pub path: String,
+}
+
+/// One case, as the guest needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CasePlan {
+    /// Unique in the run; also the name of the case's directory on every arm.
+    pub id: String,
+    /// The arms it runs on.
+    pub arms: Vec<Arm>,
+    /// Run on the case's directory of each arm before anything is mounted on
+    /// it (for `backed`: on the lower ext4). Worker 0 only.
+    pub setup: Vec<Line>,
+    /// What gets a backing id before the trace starts.
+    pub register: Vec<Registration>,
+    /// The operations.
+    pub trace: Vec<Line>,
+    /// The phases in which the trees are compared (`Fsck` is ignored by the guest).
+    pub phases: Vec<Phase>,
+}
+
+/// Host to guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToGuest {
+    /// First message.
+    Hello {
+        /// [`PROTOCOL`]
+        protocol: u32,
+    },
+    /// Run one case on all its arms.
+    RunCase(Box<CasePlan>),
+    /// Sync, unmount everything, reset the machine.
+    PowerOff,
+}
+
+/// Guest to host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromGuest {
+    /// Answer to `Hello`.
+    Ready {
+        /// [`PROTOCOL`]
+        protocol: u32,
+        /// uname -r
+        release: String,
+        /// Milliseconds since the kernel started.
+        uptime_ms: u64,
+        /// Mounting the backed share and registering a backing id works.
+        extension: bool,
+        /// If not, why, in a sentence.
+        extension_error: Option<String>,
+    },
+    /// A stretch of one worker's outcomes, in the order of its lines.
+    Outcomes {
+        /// The arm.
+        arm: Arm,
+        /// `true` for the setup trace.
+        setup: bool,
+        /// The worker.
+        worker: u16,
+        /// Index of the first among this worker's lines.
+        first: u32,
+        /// The outcomes.
+        outcomes: Vec<Outcome>,
+    },
+    /// A tree.
+    Tree {
+        /// The arm.
+        arm: Arm,
+        /// The phase.
+        phase: Phase,
+        /// What it looked like.
+        snapshot: Snapshot,
+    },
+    /// Something went wrong that is the guest kernel's doing, not an
+    /// operation's: an arm that can't be mounted or unmounted.
+    Trouble {
+        /// The arm, if it concerns one.
+        arm: Option<Arm>,
+        /// What, with the errno's name.
+        what: String,
+        /// A file system was still busy after everything on it was closed.
+        leak: bool,
+    },
+    /// The agent itself failed and can't go on with this case.
+    Broken(String),
+    /// The case is over and everything is unmounted.
+    CaseDone {
+        /// Its id.
+        id: String,
+        /// Microseconds each arm's trace took.
+        micros: Vec<(Arm, u64)>,
+    },
+    /// Answer to `PowerOff`; the machine resets next.
+    Bye,
+}

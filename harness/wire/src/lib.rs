@@ -1,0 +1,6 @@
+//! What crosses a boundary: the FUSE extension structures, the server's rules
+//! and the host-guest control protocol. No I/O.
+
+pub mod control;
+pub mod fuse;
+pub mod rules;

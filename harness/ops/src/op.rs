@@ -100,15 +100,16 @@ pub enum Op {
     Write { path: Path, off: u64, len: u32, seed: u64 },
     /// open, pread, close.
     Read { path: Path, off: u64, len: u32 },
-    /// open, mmap(MAP_SHARED), store, munmap, close. The range must be in the file.
+    /// open, mmap(MAP_SHARED), store, munmap, close; cut at the end of the file.
     MmapWrite { path: Path, off: u64, len: u32, seed: u64 },
-    /// open, mmap(MAP_SHARED), load, munmap, close.
+    /// open, mmap(MAP_SHARED), load, munmap, close; cut at the end of the file.
     MmapRead { path: Path, off: u64, len: u32 },
     /// open, fsync, close.
     Fsync { path: Path },
     /// open, fdatasync, close.
     Fdatasync { path: Path },
-    /// Open into a slot; `flags` are the O_ bits of open(2) on x86-64.
+    /// Open into a slot; `flags` are the O_ bits of open(2) on x86-64. What
+    /// the slot held is closed first.
     Open { slot: u16, path: Path, flags: u32, mode: u32 },
     Close { slot: u16 },
     Pwrite { slot: u16, off: u64, len: u32, seed: u64 },
@@ -135,7 +136,8 @@ pub enum Op {
 /// One line of a trace: which worker does what.
 ///
 /// Lines of one worker run in order. Different workers run at the same time
-/// when the case says `procs > 1`, and touch disjoint trees then.
+/// when the case is concurrent, and touch disjoint trees then; otherwise all
+/// lines run one at a time, in the trace's order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Line {
     /// Worker number, from 0.

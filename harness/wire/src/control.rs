@@ -1,5 +1,5 @@
-//! The host-guest control protocol: length-prefixed postcard messages over
-//! a virtio-serial port.
+//! The host-guest control protocol: postcard messages, framed by
+//! [`crate::frame`], over a virtio-serial port.
 //!
 //! The host sends [`ToGuest`], the guest answers [`FromGuest`]. One case runs
 //! at a time: `RunCase`, then any number of `Outcomes`, `Tree` and `Note`,
@@ -103,6 +103,9 @@ pub struct CasePlan {
     pub register: Vec<Registration>,
     /// The operations.
     pub trace: Vec<Line>,
+    /// The trace's workers run at the same time. Otherwise one line runs at a
+    /// time, in the trace's order, whichever worker it belongs to.
+    pub concurrent: bool,
     /// The phases in which the trees are compared (`Fsck` is ignored by the guest).
     pub phases: Vec<Phase>,
 }
@@ -150,7 +153,8 @@ pub enum FromGuest {
         /// The outcomes.
         outcomes: Vec<Outcome>,
     },
-    /// A tree.
+    /// A tree. One too large for a message comes in several, one after the
+    /// other, with the same arm and phase: their nodes, appended, are the tree.
     Tree {
         /// The arm.
         arm: Arm,

@@ -2,5 +2,6 @@
 //! and the host-guest control protocol. No I/O.
 
 pub mod control;
+pub mod frame;
 pub mod fuse;
 pub mod rules;

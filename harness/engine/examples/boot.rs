@@ -1,0 +1,54 @@
+//! Boots a kernel and an initramfs, copies the console to standard output and
+//! tells the times: `boot KERNEL INITRAMFS [auto|kvm|qemu] [KERNEL PARAMETER]...`
+
+use std::error::Error;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use lookback_engine::{GuestSpec, Request, choose};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(kernel), Some(initramfs)) = (args.next(), args.next()) else {
+        return Err("usage: boot KERNEL INITRAMFS [auto|kvm|qemu] [KERNEL PARAMETER]...".into());
+    };
+    let request = match args.next().as_deref() {
+        None | Some("auto") => Request::Auto,
+        Some("kvm") => Request::Kvm,
+        Some("qemu") => Request::Qemu,
+        Some(other) => return Err(format!("unknown engine {other}").into()),
+    };
+    let choice = choose(request)?;
+    eprintln!("{}", choice.why);
+    let run_dir = std::env::temp_dir().join(format!("boot-{}", std::process::id()));
+    std::fs::create_dir(&run_dir)?;
+    let spec = GuestSpec {
+        kernel: kernel.into(),
+        initramfs: initramfs.into(),
+        cmdline: args.collect::<Vec<_>>().join(" "),
+        run_dir: run_dir.clone(),
+        ..GuestSpec::default()
+    };
+    let start = Instant::now();
+    let mut guest = choice.engine.boot(&spec)?;
+    eprintln!("machine runs after {:.3} s", start.elapsed().as_secs_f64());
+    let mut first = true;
+    let mut out = std::io::stdout();
+    for chunk in guest.console().into_iter().flatten() {
+        if std::mem::take(&mut first) {
+            eprintln!(
+                "first console byte after {:.3} s",
+                start.elapsed().as_secs_f64()
+            );
+        }
+        out.write_all(&chunk)?;
+        out.flush()?;
+    }
+    let exit = guest.wait(Instant::now() + Duration::from_secs(10))?;
+    eprintln!(
+        "{exit:?} after {:.3} s; logs in {}",
+        start.elapsed().as_secs_f64(),
+        run_dir.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! One case, judged.
+
+use std::collections::BTreeMap;
+
+use lookback_ops::{Line, Outcome};
+use lookback_wire::control::{Arm, CasePlan, Phase};
+
+use crate::{
+    collect::CaseRun,
+    difference::{Attribute, Difference, Stage},
+    errno,
+    outcomes::{self, SetTimes},
+    sink::{At, Sink},
+    stability, trees,
+};
+
+/// What the oracle says about one case.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// The differences, in the order they came about.
+    pub differences: Vec<Difference>,
+    /// How often each legitimate difference was met, by its id.
+    pub excused: BTreeMap<&'static str, u64>,
+    /// Operations of the trace whose outcomes on every arm were compared.
+    pub operations: u64,
+    /// Trees compared with the reference's.
+    pub trees: u64,
+}
+
+/// The arm the others are compared with: ext4 if the plan has it, otherwise
+/// the first one, and none where there is one arm only and it is not ext4.
+#[must_use]
+pub fn reference(arms: &[Arm]) -> Option<Arm> {
+    match arms {
+        arms if arms.contains(&Arm::Ext4) => Some(Arm::Ext4),
+        arms if arms.contains(&Arm::Plain) => Some(Arm::Plain),
+        arms => arms.first().copied(),
+    }
+}
+
+/// Compares all arms of a case with the reference, and each with itself.
+///
+/// Anything the plan asks for and the run does not have is a difference too.
+#[must_use]
+pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
+    let mut sink = Sink::new(plan);
+    let Some(reference) = reference(&plan.arms) else {
+        return Verdict::default();
+    };
+    let times = SetTimes::of(plan.setup.iter().chain(&plan.trace));
+
+    let setup = Operations {
+        stage: Stage::Setup,
+        lines: &plan.setup,
+        outcomes: &run.setup,
+    };
+    setup.must_work(&mut sink, reference);
+    setup.compare(&mut sink, &plan.arms, reference, &times);
+    let trace = Operations {
+        stage: Stage::Trace,
+        lines: &plan.trace,
+        outcomes: &run.trace,
+    };
+    let operations = trace.compare(&mut sink, &plan.arms, reference, &times);
+    let trees = phases(&mut sink, plan, run, reference, &times);
+
+    Verdict {
+        differences: collapse(sink.found),
+        excused: sink.excused,
+        operations,
+        trees,
+    }
+}
+
+/// The lines of one trace with their outcomes.
+struct Operations<'a> {
+    stage: Stage,
+    lines: &'a [Line],
+    outcomes: &'a BTreeMap<(Arm, u16), Vec<Outcome>>,
+}
+
+impl<'a> Operations<'a> {
+    /// Each line with its index among its worker's.
+    fn indexed(&self) -> impl Iterator<Item = (&'a Line, usize)> {
+        let mut next: BTreeMap<u16, usize> = BTreeMap::new();
+        self.lines.iter().map(move |line| {
+            let index = next.entry(line.worker).or_default();
+            *index += 1;
+            (line, *index - 1)
+        })
+    }
+
+    fn outcome(&self, arm: Arm, line: &Line, index: usize) -> Option<&'a Outcome> {
+        self.outcomes
+            .get(&(arm, line.worker))
+            .and_then(|list| list.get(index))
+    }
+
+    fn at(&self, arm: Arm, reference: Arm, op: Option<(&'a Line, usize)>) -> At<'a> {
+        At {
+            stage: self.stage,
+            arm,
+            reference,
+            op,
+            path: None,
+            stats: None,
+        }
+    }
+
+    fn must_work(&self, sink: &mut Sink<'_>, reference: Arm) {
+        for (line, index) in self.indexed() {
+            let failed = self
+                .outcome(reference, line, index)
+                .filter(|o| o.errno != 0);
+            if let Some(outcome) = failed {
+                let at = self.at(reference, reference, Some((line, index)));
+                sink.add(at, Attribute::Setup, "0".into(), errno::name(outcome.errno));
+            }
+        }
+    }
+
+    /// Returns how many lines have an outcome on every arm.
+    fn compare(&self, sink: &mut Sink<'_>, arms: &[Arm], reference: Arm, times: &SetTimes) -> u64 {
+        for &arm in arms {
+            self.report_missing(sink, arm);
+        }
+        let mut complete = 0;
+        for (line, index) in self.indexed() {
+            let Some(expected) = self.outcome(reference, line, index) else {
+                continue;
+            };
+            let mut everywhere = true;
+            for &arm in arms.iter().filter(|arm| **arm != reference) {
+                let Some(actual) = self.outcome(arm, line, index) else {
+                    everywhere = false;
+                    continue;
+                };
+                let at = self.at(arm, reference, Some((line, index)));
+                outcomes::compare(sink, at, &line.op, times, expected, actual);
+            }
+            complete += u64::from(everywhere);
+        }
+        complete
+    }
+
+    /// One difference per worker that gave too few or too many outcomes.
+    fn report_missing(&self, sink: &mut Sink<'_>, arm: Arm) {
+        let mut planned: BTreeMap<u16, usize> = BTreeMap::new();
+        let mut first_missing: BTreeMap<u16, (&Line, usize)> = BTreeMap::new();
+        for (line, index) in self.indexed() {
+            *planned.entry(line.worker).or_default() += 1;
+            if self.outcome(arm, line, index).is_none() {
+                first_missing.entry(line.worker).or_insert((line, index));
+            }
+        }
+        for (&worker, &count) in &planned {
+            let got = self.outcomes.get(&(arm, worker)).map_or(0, Vec::len);
+            if got != count {
+                let op = first_missing.get(&worker).copied();
+                let expected = format!("{count} outcomes of worker {worker}");
+                sink.add(
+                    self.at(arm, arm, op),
+                    Attribute::Missing,
+                    expected,
+                    got.to_string(),
+                );
+            }
+        }
+        for ((_, worker), list) in self.outcomes.range((arm, 0)..=(arm, u16::MAX)) {
+            if !planned.contains_key(worker) && !list.is_empty() {
+                let expected = format!("no outcomes of worker {worker}");
+                let at = self.at(arm, arm, None);
+                sink.add(at, Attribute::Missing, expected, list.len().to_string());
+            }
+        }
+    }
+}
+
+/// Compares the trees phase by phase; returns how many pairs there were.
+fn phases(
+    sink: &mut Sink<'_>,
+    plan: &CasePlan,
+    run: &CaseRun,
+    reference: Arm,
+    times: &SetTimes,
+) -> u64 {
+    let mut phases: Vec<Phase> = plan
+        .phases
+        .iter()
+        .copied()
+        .filter(|phase| *phase != Phase::Fsck)
+        .collect();
+    phases.sort_unstable();
+    phases.dedup();
+    let mut compared = 0;
+    for (position, &phase) in phases.iter().enumerate() {
+        let stage = Stage::Tree(phase);
+        let tree = |arm| run.trees.get(&(arm, phase));
+        let earlier = |arm| {
+            phases[..position]
+                .iter()
+                .rev()
+                .find_map(|phase| run.trees.get(&(arm, *phase)))
+        };
+        // What lies under ext4 and plain is what they show: there is no other
+        // tree to read, and their last one stands for it.
+        let expected = match phase {
+            Phase::Lower => tree(reference).or_else(|| earlier(reference)),
+            _ => tree(reference),
+        };
+        for &arm in &plan.arms {
+            let against = |reference| At {
+                stage,
+                arm,
+                reference,
+                op: None,
+                path: None,
+                stats: None,
+            };
+            let Some(actual) = tree(arm) else {
+                if phase != Phase::Lower || arm == Arm::Backed {
+                    sink.add(
+                        against(arm),
+                        Attribute::Missing,
+                        "a tree".into(),
+                        "none".into(),
+                    );
+                }
+                continue;
+            };
+            trees::consistent(sink, against(arm), actual);
+            if let Some(earlier) = earlier(arm) {
+                stability::compare(sink, against(arm), earlier, actual);
+            }
+            if arm == reference {
+                continue;
+            }
+            match expected {
+                Some(expected) => {
+                    compared += 1;
+                    trees::compare(sink, against(reference), times, expected, actual);
+                }
+                None if phase == Phase::Lower => {
+                    let expected = format!("a tree of {reference}");
+                    sink.add(
+                        against(reference),
+                        Attribute::Missing,
+                        expected,
+                        "none".into(),
+                    );
+                }
+                // Already reported as missing on the reference.
+                None => {}
+            }
+        }
+    }
+    compared
+}
+
+/// Folds what a later phase shows again into the first that shows it.
+fn collapse(found: Vec<Difference>) -> Vec<Difference> {
+    let mut kept: Vec<Difference> = Vec::with_capacity(found.len());
+    let mut first: BTreeMap<_, usize> = BTreeMap::new();
+    for difference in found {
+        let Stage::Tree(phase) = difference.stage else {
+            kept.push(difference);
+            continue;
+        };
+        let key = (
+            difference.arm,
+            difference.reference,
+            difference.path.clone(),
+            difference.attribute,
+            difference.expected.clone(),
+            difference.actual.clone(),
+        );
+        match first.get(&key) {
+            Some(&index) => kept[index].also.push(phase),
+            None => {
+                first.insert(key, kept.len());
+                kept.push(difference);
+            }
+        }
+    }
+    kept
+}
+
+/// The lines of the difference's worker up to and including its operation, at
+/// most `lines` of them, as the trace format spells them.
+#[must_use]
+pub fn context(plan: &CasePlan, difference: &Difference, lines: usize) -> Vec<String> {
+    let Some(op) = &difference.op else {
+        return Vec::new();
+    };
+    let trace = if difference.stage == Stage::Setup {
+        &plan.setup
+    } else {
+        &plan.trace
+    };
+    let before: Vec<&Line> = trace
+        .iter()
+        .filter(|line| line.worker == op.worker)
+        .take(op.index + 1)
+        .collect();
+    before[before.len().saturating_sub(lines)..]
+        .iter()
+        .map(|line| line.to_string())
+        .collect()
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Operations: one outcome against another.
+
+use std::collections::BTreeSet;
+
+use lookback_ops::{Line, Op, Outcome, StatView, Value, outcome::Entry};
+
+use crate::{
+    difference::Attribute,
+    errno,
+    sink::{At, Sink},
+};
+
+/// The modification times the traces set by utimensat(2). Only they are the
+/// same on every arm; every other one is the clock's.
+#[derive(Debug, Default)]
+pub(crate) struct SetTimes(BTreeSet<(i64, u32)>);
+
+impl SetTimes {
+    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Self {
+        Self(
+            lines
+                .filter_map(|line| match &line.op {
+                    Op::Utimens { mtime, .. } => Some(*mtime),
+                    _ => None,
+                })
+                .collect(),
+        )
+    }
+
+    /// Whether two modification times that should be alike are not: one was
+    /// set by the trace and the other is something else.
+    fn disagree(&self, a: (i64, u32), b: (i64, u32)) -> bool {
+        a != b && (self.0.contains(&a) || self.0.contains(&b))
+    }
+}
+
+/// Compares one operation's outcome with the reference's.
+pub(crate) fn compare(
+    sink: &mut Sink<'_>,
+    at: At<'_>,
+    op: &Op,
+    times: &SetTimes,
+    expected: &Outcome,
+    actual: &Outcome,
+) {
+    // What follows from another errno is not worth a finding of its own.
+    if expected.errno != actual.errno {
+        sink.add(at, Attribute::Errno, with_step(expected), with_step(actual));
+        return;
+    }
+    sink.compare(at, Attribute::Step, &expected.step, &actual.step, |step| {
+        format!("`{step}`")
+    });
+    // The number open(2) gives a file is the agent's affair.
+    if !matches!(op, Op::Open { .. }) || expected.ret < 0 || actual.ret < 0 {
+        sink.compare(
+            at,
+            Attribute::Ret,
+            &expected.ret,
+            &actual.ret,
+            i64::to_string,
+        );
+    }
+    match (&expected.value, &actual.value) {
+        (Value::None, Value::None) => {}
+        (Value::Stat(expected), Value::Stat(actual)) => {
+            stat(sink, at.stats(expected, actual), times, expected, actual);
+        }
+        (
+            Value::Data {
+                len: expected_len,
+                digest: expected,
+            },
+            Value::Data {
+                len: actual_len,
+                digest: actual,
+            },
+        ) => {
+            if expected_len != actual_len {
+                sink.add(
+                    at,
+                    Attribute::Length,
+                    expected_len.to_string(),
+                    actual_len.to_string(),
+                );
+            } else {
+                sink.compare(at, Attribute::Content, expected, actual, digest);
+            }
+        }
+        (Value::Link(expected), Value::Link(actual)) => {
+            sink.compare(at, Attribute::Target, expected, actual, |target| {
+                format!("`{target}`")
+            });
+        }
+        (Value::Entries(expected), Value::Entries(actual)) => entries(sink, at, expected, actual),
+        (expected, actual) => {
+            sink.add(
+                at,
+                Attribute::ValueKind,
+                kind(expected).into(),
+                kind(actual).into(),
+            );
+        }
+    }
+}
+
+/// Compares what lstat said about one thing.
+pub(crate) fn stat(
+    sink: &mut Sink<'_>,
+    at: At<'_>,
+    times: &SetTimes,
+    expected: &StatView,
+    actual: &StatView,
+) {
+    let (a, b) = (expected, actual);
+    sink.compare(at, Attribute::Type, &(a.mode >> 12), &(b.mode >> 12), |t| {
+        type_name(*t)
+    });
+    sink.compare(
+        at,
+        Attribute::Mode,
+        &(a.mode & 0o7777),
+        &(b.mode & 0o7777),
+        |m| format!("{m:04o}"),
+    );
+    sink.compare(at, Attribute::Uid, &a.uid, &b.uid, u32::to_string);
+    sink.compare(at, Attribute::Gid, &a.gid, &b.gid, u32::to_string);
+    sink.compare(at, Attribute::Nlink, &a.nlink, &b.nlink, u64::to_string);
+    sink.compare(at, Attribute::Size, &a.size, &b.size, u64::to_string);
+    sink.compare(at, Attribute::Rdev, &a.rdev, &b.rdev, |(major, minor)| {
+        format!("{major}:{minor}")
+    });
+    sink.compare(
+        at,
+        Attribute::Blksize,
+        &a.blksize,
+        &b.blksize,
+        u64::to_string,
+    );
+    if times.disagree(a.mtime, b.mtime) {
+        sink.add(at, Attribute::Mtime, time(a.mtime), time(b.mtime));
+    }
+}
+
+fn entries(sink: &mut Sink<'_>, at: At<'_>, expected: &[Entry], actual: &[Entry]) {
+    for (a, b) in pair(expected, actual, |entry| &entry.name) {
+        match (a, b) {
+            (Some(a), Some(b)) => {
+                let at = at.path(&a.name);
+                sink.compare(at, Attribute::DType, &a.d_type, &b.d_type, |t| {
+                    type_name(u32::from(*t))
+                });
+                sink.compare(
+                    at,
+                    Attribute::DIno,
+                    &a.ino_agrees,
+                    &b.ino_agrees,
+                    |agrees| if *agrees { "st_ino" } else { "not st_ino" }.to_owned(),
+                );
+            }
+            (Some(a), None) => {
+                sink.add(
+                    at.path(&a.name),
+                    Attribute::Name,
+                    "listed".into(),
+                    "not listed".into(),
+                );
+            }
+            (None, Some(b)) => {
+                sink.add(
+                    at.path(&b.name),
+                    Attribute::Name,
+                    "not listed".into(),
+                    "listed".into(),
+                );
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// Pairs two lists by key, both sorted first; a name given twice in one list
+/// stands alone the second time.
+pub(crate) fn pair<'a, T>(
+    expected: &'a [T],
+    actual: &'a [T],
+    key: impl Fn(&T) -> &str,
+) -> Vec<(Option<&'a T>, Option<&'a T>)> {
+    let sorted = |list: &'a [T]| {
+        let mut list: Vec<&T> = list.iter().collect();
+        list.sort_by(|a, b| key(a).cmp(key(b)));
+        list
+    };
+    let (mut left, mut right) = (
+        sorted(expected).into_iter().peekable(),
+        sorted(actual).into_iter().peekable(),
+    );
+    let mut pairs = Vec::new();
+    loop {
+        match (left.peek(), right.peek()) {
+            (None, None) => return pairs,
+            (Some(a), Some(b)) if key(a) == key(b) => pairs.push((left.next(), right.next())),
+            (Some(a), Some(b)) if key(a) > key(b) => pairs.push((None, right.next())),
+            (Some(_), _) => pairs.push((left.next(), None)),
+            (None, Some(_)) => pairs.push((None, right.next())),
+        }
+    }
+}
+
+/// errno's name, with the step in brackets where there are several.
+fn with_step(outcome: &Outcome) -> String {
+    let name = errno::name(outcome.errno);
+    if outcome.step.is_empty() {
+        name
+    } else {
+        format!("{name} ({})", outcome.step)
+    }
+}
+
+pub(crate) fn digest(digest: &u64) -> String {
+    format!("xxh3 {digest:016x}")
+}
+
+pub(crate) fn time((seconds, nanoseconds): (i64, u32)) -> String {
+    format!("{seconds}.{nanoseconds:09}")
+}
+
+/// The name of a file type, as `st_mode >> 12` and d_type both spell it.
+pub(crate) fn type_name(file_type: u32) -> String {
+    match file_type {
+        0 => "unknown",
+        0o01 => "fifo",
+        0o02 => "character device",
+        0o04 => "directory",
+        0o06 => "block device",
+        0o10 => "regular file",
+        0o12 => "symlink",
+        0o14 => "socket",
+        other => return format!("type {other:o}"),
+    }
+    .to_owned()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::None => "nothing",
+        Value::Stat(_) => "stat data",
+        Value::Data { .. } => "data read",
+        Value::Link(_) => "a link's target",
+        Value::Entries(_) => "directory entries",
+    }
+}

@@ -1,0 +1,148 @@
+//! Where differences go: into the list, or to the account of a legitimate one.
+
+use std::collections::BTreeMap;
+
+use lookback_ops::{Line, Op, StatView};
+use lookback_wire::control::{Arm, CasePlan};
+
+use crate::{
+    difference::{Attribute, Difference, OpRef, Stage},
+    legitimate::{Candidate, LEGITIMATE},
+};
+
+/// Where a comparison stands: which arm, against which, when, in what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub stage: Stage,
+    pub arm: Arm,
+    pub reference: Arm,
+    pub op: Option<(&'a Line, usize)>,
+    pub path: Option<&'a str>,
+    pub stats: Option<(&'a StatView, &'a StatView)>,
+}
+
+impl<'a> At<'a> {
+    pub fn path(self, path: &'a str) -> Self {
+        Self {
+            path: Some(path),
+            ..self
+        }
+    }
+
+    pub fn stats(self, expected: &'a StatView, actual: &'a StatView) -> Self {
+        Self {
+            stats: Some((expected, actual)),
+            ..self
+        }
+    }
+}
+
+/// Takes differences as they are found.
+#[derive(Debug)]
+pub(crate) struct Sink<'a> {
+    case: &'a str,
+    mounted: Vec<&'a str>,
+    pub found: Vec<Difference>,
+    pub excused: BTreeMap<&'static str, u64>,
+}
+
+impl<'a> Sink<'a> {
+    pub fn new(plan: &'a CasePlan) -> Self {
+        Self {
+            case: &plan.id,
+            mounted: left_mounted(&plan.trace),
+            found: Vec::new(),
+            excused: BTreeMap::new(),
+        }
+    }
+
+    /// A difference between what the reference and the arm say.
+    pub fn add(&mut self, at: At<'_>, attribute: Attribute, expected: String, actual: String) {
+        let difference = Difference {
+            case: self.case.to_owned(),
+            stage: at.stage,
+            also: Vec::new(),
+            arm: at.arm,
+            reference: at.reference,
+            op: at.op.map(|(line, index)| op_ref(line, index)),
+            path: at.path.map(str::to_owned),
+            attribute,
+            expected,
+            actual,
+        };
+        let candidate = Candidate {
+            difference: &difference,
+            op: at.op.map(|(line, _)| &line.op),
+            stats: at.stats,
+            covered: at.op.is_none()
+                && at
+                    .path
+                    .is_some_and(|path| self.mounted.iter().any(|m| is_under(path, m))),
+        };
+        match LEGITIMATE.iter().find(|entry| (entry.applies)(&candidate)) {
+            Some(entry) => *self.excused.entry(entry.id).or_default() += 1,
+            None => self.found.push(difference),
+        }
+    }
+
+    /// A difference only if the two are unequal.
+    pub fn compare<T: PartialEq>(
+        &mut self,
+        at: At<'_>,
+        attribute: Attribute,
+        expected: &T,
+        actual: &T,
+        show: impl Fn(&T) -> String,
+    ) {
+        if expected != actual {
+            self.add(at, attribute, show(expected), show(actual));
+        }
+    }
+}
+
+fn op_ref(line: &Line, index: usize) -> OpRef {
+    let text = line.op.to_string();
+    let name = text.split(' ').next().unwrap_or_default().to_owned();
+    OpRef {
+        worker: line.worker,
+        index,
+        name,
+        text,
+    }
+}
+
+fn is_under(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Directories the trace mounts something on and does not unmount.
+fn left_mounted(trace: &[Line]) -> Vec<&str> {
+    let mut mounted: Vec<&str> = Vec::new();
+    for line in trace {
+        match &line.op {
+            Op::MountTmpfs { path } => mounted.push(&path.rel),
+            Op::Umount { path } => {
+                if let Some(last) = mounted.iter().rposition(|m| *m == path.rel) {
+                    mounted.remove(last);
+                }
+            }
+            _ => {}
+        }
+    }
+    mounted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("d", "d", true)]
+    #[case("d/e", "d", true)]
+    #[case("de", "d", false)]
+    #[case("d", "d/e", false)]
+    fn under(#[case] path: &str, #[case] directory: &str, #[case] expected: bool) {
+        assert_eq!(is_under(path, directory), expected);
+    }
+}

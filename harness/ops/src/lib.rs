@@ -4,8 +4,11 @@
 //! [`Outcome`] what came back, a [`tree::Snapshot`] what a tree looked like.
 //! The agent turns the first into the other two; the oracle compares them.
 
+pub mod fsstress;
 pub mod op;
 pub mod outcome;
+pub mod pattern;
+pub mod trace;
 pub mod tree;
 
 pub use op::{Base, Line, NodeKind, Op, Path, RenameFlags, Whence};

@@ -74,63 +74,172 @@ pub enum Whence {
 #[allow(missing_docs)] // the field names are those of the system calls
 pub enum Op {
     /// open(O_CREAT|O_EXCL|O_WRONLY) and close.
-    Creat { path: Path, mode: u32 },
-    Mkdir { path: Path, mode: u32 },
-    Mknod { path: Path, kind: NodeKind, mode: u32 },
-    Symlink { target: String, path: Path },
-    Link { old: Path, new: Path },
-    Unlink { path: Path },
-    Rmdir { path: Path },
-    Rename { old: Path, new: Path, flags: RenameFlags },
+    Creat {
+        path: Path,
+        mode: u32,
+    },
+    Mkdir {
+        path: Path,
+        mode: u32,
+    },
+    Mknod {
+        path: Path,
+        kind: NodeKind,
+        mode: u32,
+    },
+    Symlink {
+        target: String,
+        path: Path,
+    },
+    Link {
+        old: Path,
+        new: Path,
+    },
+    Unlink {
+        path: Path,
+    },
+    Rmdir {
+        path: Path,
+    },
+    Rename {
+        old: Path,
+        new: Path,
+        flags: RenameFlags,
+    },
     /// stat(2), following symlinks.
-    Stat { path: Path },
-    Lstat { path: Path },
-    Chmod { path: Path, mode: u32 },
+    Stat {
+        path: Path,
+    },
+    Lstat {
+        path: Path,
+    },
+    Chmod {
+        path: Path,
+        mode: u32,
+    },
     /// lchown(2); `None` leaves the id alone.
-    Chown { path: Path, uid: Option<u32>, gid: Option<u32> },
+    Chown {
+        path: Path,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    },
     /// utimensat(2) without following; whole seconds and nanoseconds.
-    Utimens { path: Path, atime: (i64, u32), mtime: (i64, u32) },
-    Truncate { path: Path, size: u64 },
+    Utimens {
+        path: Path,
+        atime: (i64, u32),
+        mtime: (i64, u32),
+    },
+    Truncate {
+        path: Path,
+        size: u64,
+    },
     /// faccessat(2) with the effective ids; `mask` is R_OK|W_OK|X_OK bits.
-    Access { path: Path, mask: u32 },
-    Readlink { path: Path },
+    Access {
+        path: Path,
+        mask: u32,
+    },
+    Readlink {
+        path: Path,
+    },
     /// Every entry's name, d_type, and whether d_ino equals its st_ino.
-    Readdir { path: Path },
+    Readdir {
+        path: Path,
+    },
     /// open, pwrite, close.
-    Write { path: Path, off: u64, len: u32, seed: u64 },
+    Write {
+        path: Path,
+        off: u64,
+        len: u32,
+        seed: u64,
+    },
     /// open, pread, close.
-    Read { path: Path, off: u64, len: u32 },
+    Read {
+        path: Path,
+        off: u64,
+        len: u32,
+    },
     /// open, mmap(MAP_SHARED), store, munmap, close; cut at the end of the file.
-    MmapWrite { path: Path, off: u64, len: u32, seed: u64 },
+    MmapWrite {
+        path: Path,
+        off: u64,
+        len: u32,
+        seed: u64,
+    },
     /// open, mmap(MAP_SHARED), load, munmap, close; cut at the end of the file.
-    MmapRead { path: Path, off: u64, len: u32 },
+    MmapRead {
+        path: Path,
+        off: u64,
+        len: u32,
+    },
     /// open, fsync, close.
-    Fsync { path: Path },
+    Fsync {
+        path: Path,
+    },
     /// open, fdatasync, close.
-    Fdatasync { path: Path },
+    Fdatasync {
+        path: Path,
+    },
     /// Open into a slot; `flags` are the O_ bits of open(2) on x86-64. What
     /// the slot held is closed first.
-    Open { slot: u16, path: Path, flags: u32, mode: u32 },
-    Close { slot: u16 },
-    Pwrite { slot: u16, off: u64, len: u32, seed: u64 },
-    Pread { slot: u16, off: u64, len: u32 },
-    Ftruncate { slot: u16, size: u64 },
-    Fstat { slot: u16 },
-    Fsyncfd { slot: u16 },
-    Lseek { slot: u16, off: i64, whence: Whence },
+    Open {
+        slot: u16,
+        path: Path,
+        flags: u32,
+        mode: u32,
+    },
+    Close {
+        slot: u16,
+    },
+    Pwrite {
+        slot: u16,
+        off: u64,
+        len: u32,
+        seed: u64,
+    },
+    Pread {
+        slot: u16,
+        off: u64,
+        len: u32,
+    },
+    Ftruncate {
+        slot: u16,
+        size: u64,
+    },
+    Fstat {
+        slot: u16,
+    },
+    Fsyncfd {
+        slot: u16,
+    },
+    Lseek {
+        slot: u16,
+        off: i64,
+        whence: Whence,
+    },
     /// syncfs(2) on the base.
     Sync,
     /// Write 3 to /proc/sys/vm/drop_caches (after a sync).
     DropCaches,
     /// Let a timeout pass.
-    Wait { ms: u32 },
+    Wait {
+        ms: u32,
+    },
     /// Mount a tmpfs (mode 0755) on a directory.
-    MountTmpfs { path: Path },
-    Umount { path: Path },
+    MountTmpfs {
+        path: Path,
+    },
+    Umount {
+        path: Path,
+    },
     /// Effective uid, gid (no supplementary groups) of the worker from here on.
-    Creds { uid: u32, gid: u32 },
+    Creds {
+        uid: u32,
+        gid: u32,
+    },
     /// umask of the worker from here on (it starts at 022).
-    Umask { mask: u32 },
+    Umask {
+        mask: u32,
+    },
 }
 
 /// One line of a trace: which worker does what.

@@ -1,0 +1,152 @@
+//! A load after fsstress (LTP, xfstests): random operations on few names, so
+//! that they meet.
+//!
+//! Where fsstress chooses its next operation by what the last one returned,
+//! this makes the whole list first: the same seed gives the same list
+//! whatever the file system answers, so the same list runs on every arm. A
+//! model of what the tree most likely holds steers the choice, so that most
+//! operations find what they need and the rest meet ENOENT, EEXIST, ENOTEMPTY,
+//! ENOTDIR and so on.
+//!
+//! Worker N stays in its own directory `pN`: results never depend on how
+//! workers interleave.
+
+mod mix;
+mod model;
+mod worker;
+
+pub use mix::{Kind, Mix, MixError};
+
+use crate::op::Line;
+
+/// Largest size a file gets by one write or truncate, in bytes.
+pub const MAX_FILE: u64 = 256 << 10;
+
+/// Make `ops` lines in all for `procs` workers (at least one), taking turns.
+///
+/// Each worker's first line makes its directory. The list is a function of the
+/// arguments alone.
+#[must_use]
+pub fn generate(seed: u64, ops: usize, procs: u16, mix: &Mix) -> Vec<Line> {
+    let mut workers: Vec<_> = (0..procs.max(1))
+        .map(|number| worker::Worker::new(seed, number, mix))
+        .collect();
+    let turns = workers.len();
+    (0..ops).map(|i| workers[i % turns].next_line()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::op::{Base, Op};
+    use crate::trace;
+
+    fn paths(op: &Op) -> Vec<String> {
+        let text = op.to_string();
+        text.split(' ')
+            .filter(|w| w.starts_with('p') && w[1..2].parse::<u8>().is_ok())
+            .map(Into::into)
+            .collect()
+    }
+
+    #[test]
+    fn every_kind_of_the_default_mix_turns_up() {
+        let lines = generate(1, 20_000, 1, &Mix::default());
+        let words: BTreeSet<_> = lines
+            .iter()
+            .map(|l| l.op.to_string().split(' ').next().unwrap_or("").to_owned())
+            .collect();
+        for word in [
+            "creat",
+            "mkdir",
+            "mknod",
+            "symlink",
+            "link",
+            "unlink",
+            "rmdir",
+            "rename",
+            "read",
+            "write",
+            "mread",
+            "mwrite",
+            "truncate",
+            "fsync",
+            "fdatasync",
+            "sync",
+            "stat",
+            "lstat",
+            "chmod",
+            "utimens",
+            "chown",
+            "readdir",
+            "readlink",
+            "access",
+            "open",
+            "close",
+            "pwrite",
+            "pread",
+            "ftruncate",
+            "fstat",
+            "lseek",
+            "fsyncfd",
+        ] {
+            assert!(words.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_mix_names_turns_up() {
+        let mix: Mix = "all=0,creat=1,rexchange=3".parse().unwrap();
+        for line in generate(1, 500, 1, &mix).iter().skip(1) {
+            match &line.op {
+                Op::Creat { .. } => {}
+                Op::Rename { flags, .. } => assert!(flags.exchange && !flags.noreplace),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn a_list_is_a_function_of_its_arguments(seed: u64, ops in 0usize..600, procs in 1u16..6) {
+            let mix = Mix::default();
+            let lines = generate(seed, ops, procs, &mix);
+            prop_assert_eq!(lines.len(), ops);
+            prop_assert_eq!(&generate(seed, ops, procs, &mix), &lines);
+            prop_assert_eq!(&trace::parse(&trace::print(&lines)).unwrap(), &lines);
+        }
+
+        #[test]
+        fn a_longer_list_starts_with_the_shorter(seed: u64, ops in 0usize..300, procs in 1u16..4) {
+            let mix = Mix::default();
+            let long = generate(seed, 300, procs, &mix);
+            prop_assert_eq!(&long[..ops], &generate(seed, ops, procs, &mix)[..]);
+        }
+
+        #[test]
+        fn workers_stay_in_their_own_trees(seed: u64, procs in 2u16..5) {
+            for line in generate(seed, 800, procs, &Mix::default()) {
+                let home = format!("p{}", line.worker);
+                for path in paths(&line.op) {
+                    prop_assert!(path == home || path.starts_with(&format!("{home}/")), "{}", line);
+                }
+                if let Op::Symlink { target, path } = &line.op {
+                    prop_assert!(!target.contains("..") && !target.starts_with('/'));
+                    prop_assert_eq!(path.base, Base::Arm);
+                }
+            }
+        }
+
+        #[test]
+        fn other_seeds_give_other_lists(seed in 0u64..u64::MAX) {
+            let mix = Mix::default();
+            prop_assert_ne!(generate(seed, 100, 1, &mix), generate(seed + 1, 100, 1, &mix));
+        }
+    }
+}

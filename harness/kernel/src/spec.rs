@@ -1,0 +1,229 @@
+//! What to build, and how a build tells where it is.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::layout::Layout;
+
+/// The kernel with the repository's series.
+pub const PATCHED: &str = "patched";
+/// The kernel without any patch.
+pub const BASELINE: &str = "baseline";
+
+/// What is wrong with a specification.
+#[derive(Debug, Error)]
+pub enum SpecError {
+    /// The name would not do as a file name and as a part of a kernel release.
+    #[error(
+        "`{0}` cannot name a kernel: 1 to 32 of a-z, 0-9, `_` and `-`, the first a letter or digit"
+    )]
+    Name(String),
+    /// No such profile.
+    #[error("no profile `{0}`: there are `fast` and `debug`")]
+    Profile(String),
+}
+
+/// Which configuration a kernel gets over the common one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// For everyday runs.
+    Fast,
+    /// With KASAN, lockdep and the other checkers.
+    Debug,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 2] = [Self::Fast, Self::Debug];
+
+    /// Estimated steps of a first build, until one has been counted on this machine.
+    pub(crate) const fn expected_steps(self) -> u64 {
+        match self {
+            Self::Fast => 1520,
+            Self::Debug => 1600,
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fast => "fast",
+            Self::Debug => "debug",
+        })
+    }
+}
+
+impl FromStr for Profile {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        match text {
+            "fast" => Ok(Self::Fast),
+            "debug" => Ok(Self::Debug),
+            other => Err(SpecError::Profile(other.to_owned())),
+        }
+    }
+}
+
+/// One kernel to build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSpec {
+    /// What it is called in the cache and in `uname -r`.
+    pub name: String,
+    /// Its configuration.
+    pub profile: Profile,
+    /// Directories whose `*.patch` files are applied, directory by directory, each in the order
+    /// of the file names.
+    pub patches: Vec<PathBuf>,
+    /// A kernel tree or tar archive; without one `$LINUX_SRC`, else Debian's package.
+    pub src: Option<PathBuf>,
+    /// Parallel jobs of make; without a number one for each CPU.
+    pub jobs: Option<NonZeroUsize>,
+}
+
+impl BuildSpec {
+    /// A kernel of any name and series.
+    #[must_use]
+    pub fn new(name: impl Into<String>, profile: Profile, patches: Vec<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            profile,
+            patches,
+            src: None,
+            jobs: None,
+        }
+    }
+
+    /// The kernel with the repository's series.
+    #[must_use]
+    pub fn patched(layout: &Layout, profile: Profile) -> Self {
+        Self::new(PATCHED, profile, vec![layout.patches()])
+    }
+
+    /// The kernel without any patch.
+    #[must_use]
+    pub fn baseline(profile: Profile) -> Self {
+        Self::new(BASELINE, profile, Vec::new())
+    }
+
+    /// What follows the version in the kernel release.
+    pub(crate) fn local_version(&self) -> String {
+        match self.profile {
+            Profile::Fast => format!("-{}", self.name),
+            Profile::Debug => format!("-{}-debug", self.name),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SpecError> {
+        if is_name(&self.name) {
+            Ok(())
+        } else {
+            Err(SpecError::Name(self.name.clone()))
+        }
+    }
+}
+
+/// Whether `text` can name a kernel. The limit leaves room in the 64 bytes of `utsname`.
+pub(crate) fn is_name(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=32).contains(&text.len())
+        && text.bytes().next().is_some_and(plain)
+        && text.bytes().all(|c| plain(c) || c == b'_' || c == b'-')
+}
+
+/// The stages of a build, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Another process is building.
+    Wait,
+    /// The source archive is unpacked.
+    Extract,
+    /// The series is applied.
+    Patch,
+    /// The configuration is made and checked.
+    Configure,
+    /// make runs.
+    Compile,
+    /// The products are put in place.
+    Publish,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wait => "waiting",
+            Self::Extract => "extracting",
+            Self::Patch => "patching",
+            Self::Configure => "configuring",
+            Self::Compile => "compiling",
+            Self::Publish => "publishing",
+        })
+    }
+}
+
+/// Who is told how a build goes on.
+pub trait Progress {
+    /// A stage begins.
+    fn phase(&mut self, phase: Phase) {
+        let _ = phase;
+    }
+
+    /// So many steps of the stage are done, of so many where that can be known beforehand. An
+    /// expected number is an estimate: `done` may pass it.
+    fn step(&mut self, done: u64, expected: Option<u64>) {
+        let _ = (done, expected);
+    }
+
+    /// A line the user should see.
+    fn note(&mut self, text: &str) {
+        let _ = text;
+    }
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("patched", true)]
+    #[case("d21-iflags", true)]
+    #[case("6x", true)]
+    #[case("", false)]
+    #[case("-x", false)]
+    #[case("..", false)]
+    #[case("a/b", false)]
+    #[case("a b", false)]
+    #[case("Mutant", false)]
+    #[case("abcdefghijklmnopqrstuvwxyz0123456", false)]
+    fn names(#[case] name: &str, #[case] good: bool) {
+        assert_eq!(
+            BuildSpec::new(name, Profile::Fast, Vec::new())
+                .check()
+                .is_ok(),
+            good
+        );
+    }
+
+    #[test]
+    fn profiles_read_back() {
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse::<Profile>().ok(), Some(profile));
+        }
+        assert!("quick".parse::<Profile>().is_err());
+    }
+}

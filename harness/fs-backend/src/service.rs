@@ -1,0 +1,317 @@
+//! One request, from its descriptor chain to its reply in guest memory.
+//!
+//! LOOKUP is answered here; all else by virtiofsd's `Server`, whose INIT reply
+//! is amended where backing entries were negotiated. Whatever a guest sends,
+//! it gets an error back and the server goes on.
+
+use std::ffi::CStr;
+use std::io::{self, Read, Write};
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lookback_wire::fuse::OUT_HEADER_LEN;
+use thiserror::Error;
+use tracing::{debug, warn};
+use vhost_user_backend::bitmap::BitmapMmapRegion;
+use virtio_queue::DescriptorChain;
+use virtiofsd::descriptor_utils::{self, Reader, Writer};
+use virtiofsd::filesystem::{Context, FileSystem};
+use virtiofsd::fuse::{InHeader, ROOT_ID};
+use virtiofsd::server::Server;
+use vm_memory::{Bytes, GuestMemoryError, GuestMemoryMmap};
+
+use crate::init;
+use crate::lookup;
+use crate::observed::{HostFs, Observed};
+use crate::opcode;
+use crate::shared::Shared;
+
+/// Guest memory as virtiofsd's `Reader` and `Writer` take it.
+pub(crate) type Memory = GuestMemoryMmap<BitmapMmapRegion>;
+
+/// `FUSE_NAME_MAX`, and the terminating zero.
+const MAX_NAME: usize = 1024 + 1;
+
+/// Why a request got an error instead of the answer it asked for.
+#[derive(Debug, Error)]
+enum RequestError {
+    #[error("bad descriptors: {0}")]
+    Descriptors(descriptor_utils::Error),
+    #[error("the request is shorter than it says: {0}")]
+    Short(io::Error),
+    #[error("the name is not one zero-terminated string")]
+    Name,
+    #[error("the name is longer than {MAX_NAME} bytes")]
+    NameTooLong,
+    #[error("the reply has {room} bytes, {need} are needed")]
+    NoRoom { room: usize, need: usize },
+    #[error("writing the reply: {0}")]
+    Reply(io::Error),
+    #[error("reading the reply back: {0}")]
+    ReadBack(GuestMemoryError),
+    #[error("{0}")]
+    Server(virtiofsd::Error),
+    #[error("the server panicked")]
+    Panic,
+}
+
+impl RequestError {
+    fn errno(&self) -> i32 {
+        match self {
+            RequestError::NameTooLong => libc::ENAMETOOLONG,
+            RequestError::Reply(_) | RequestError::ReadBack(_) | RequestError::Panic => libc::EIO,
+            _ => libc::EINVAL,
+        }
+    }
+}
+
+/// Serves the requests of one connection.
+pub(crate) struct Service<F: HostFs> {
+    server: Server<Observed<F>>,
+    fs: Observed<F>,
+    shared: Arc<Shared>,
+    offer_backing: bool,
+    negotiated: AtomicBool,
+}
+
+impl<F: HostFs> Service<F> {
+    pub(crate) fn new(fs: F, shared: Arc<Shared>, offer_backing: bool) -> Self {
+        let fs = Observed::new(fs, Arc::clone(&shared));
+        Self {
+            server: Server::new(fs.clone()),
+            fs,
+            shared,
+            offer_backing,
+            negotiated: AtomicBool::new(false),
+        }
+    }
+
+    /// Serves one request; returns the bytes written, 0 if it has no reply.
+    pub(crate) fn handle<M>(&self, mem: &Memory, chain: &DescriptorChain<M>) -> usize
+    where
+        M: Clone + Deref<Target = Memory>,
+    {
+        let header = match Self::header(mem, chain) {
+            Ok(header) => header,
+            Err(error) => {
+                warn!("a request was dropped: {error}");
+                return 0;
+            }
+        };
+        self.shared.counters().request(header.opcode, header.nodeid);
+        // A panic in the passthrough concerns the one request: what it leaves
+        // behind are locks of virtiofsd's that panic again, here.
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(header, mem, chain)))
+            .unwrap_or(Err(RequestError::Panic));
+        served.unwrap_or_else(|error| {
+            warn!(
+                "{} of nodeid {}: {error}",
+                opcode::name(header.opcode),
+                header.nodeid
+            );
+            Self::refuse(header, error.errno(), mem, chain)
+        })
+    }
+
+    /// The device was reset: the guest holds nothing any more.
+    pub(crate) fn reset(&self) {
+        self.negotiated.store(false, Ordering::Relaxed);
+        self.server.destroy();
+    }
+
+    fn header<M>(mem: &Memory, chain: &DescriptorChain<M>) -> Result<InHeader, RequestError>
+    where
+        M: Clone + Deref<Target = Memory>,
+    {
+        Reader::new(mem, chain.clone())
+            .map_err(RequestError::Descriptors)?
+            .read_obj()
+            .map_err(RequestError::Short)
+    }
+
+    fn serve<M>(
+        &self,
+        header: InHeader,
+        mem: &Memory,
+        chain: &DescriptorChain<M>,
+    ) -> Result<usize, RequestError>
+    where
+        M: Clone + Deref<Target = Memory>,
+    {
+        let reader = Reader::new(mem, chain.clone()).map_err(RequestError::Descriptors)?;
+        let writer = Writer::new(mem, chain.clone()).map_err(RequestError::Descriptors)?;
+        let room = writer.available_bytes();
+        // virtiofsd splits the header off the writable part before it looks.
+        if opcode::has_reply(header.opcode) && room < OUT_HEADER_LEN {
+            return Err(RequestError::NoRoom {
+                room,
+                need: OUT_HEADER_LEN,
+            });
+        }
+        match header.opcode {
+            opcode::INIT => self.init(reader, writer, mem, chain),
+            opcode::LOOKUP => self.lookup(header, reader, writer, room),
+            opcode::DESTROY => {
+                self.reset();
+                // virtiofsd returns the buffer untouched; a guest that checks
+                // the length of replies is owed a header, as from any daemon.
+                reply(
+                    writer,
+                    &lookup::out_header(0, OUT_HEADER_LEN, header.unique),
+                )
+            }
+            _ => self
+                .server
+                .handle_message(reader, writer, None::<&mut ()>)
+                .map_err(RequestError::Server),
+        }
+    }
+
+    fn init<M>(
+        &self,
+        reader: Reader<'_>,
+        writer: Writer<'_>,
+        mem: &Memory,
+        chain: &DescriptorChain<M>,
+    ) -> Result<usize, RequestError>
+    where
+        M: Clone + Deref<Target = Memory>,
+    {
+        let offered = init::offers(&body(reader.clone(), init::IN_LEN)?);
+        // Not before the reply says so.
+        self.negotiated.store(false, Ordering::Relaxed);
+        let used = self
+            .server
+            .handle_message(reader, writer, None::<&mut ()>)
+            .map_err(RequestError::Server)?;
+        if !(offered && self.offer_backing) {
+            return Ok(used);
+        }
+        // The `Server` writes straight into guest memory. The reply may be
+        // edited there: the buffer is the device's until the used ring names
+        // it, and that is up to our caller.
+        let mut bytes = read_back(mem, chain, used.min(init::REPLY_LEN))?;
+        let accepted = init::accept(&mut bytes);
+        if accepted {
+            let writer = Writer::new(mem, chain.clone()).map_err(RequestError::Descriptors)?;
+            reply(writer, &bytes)?;
+        }
+        debug!(accepted, "the guest offered backing entries");
+        self.negotiated.store(accepted, Ordering::Relaxed);
+        Ok(used)
+    }
+
+    fn lookup(
+        &self,
+        header: InHeader,
+        reader: Reader<'_>,
+        writer: Writer<'_>,
+        room: usize,
+    ) -> Result<usize, RequestError> {
+        if room < lookup::PLAIN_LEN {
+            return Err(RequestError::NoRoom {
+                room,
+                need: lookup::PLAIN_LEN,
+            });
+        }
+        let len = usize::try_from(header.len)
+            .ok()
+            .and_then(|len| len.checked_sub(size_of::<InHeader>()))
+            .ok_or(RequestError::Name)?;
+        if len > MAX_NAME {
+            return Err(RequestError::NameTooLong);
+        }
+        let bytes = body(reader, len)?;
+        let name = CStr::from_bytes_with_nul(&bytes).map_err(|_| RequestError::Name)?;
+        if header.nodeid == ROOT_ID {
+            self.shared.counters().root_lookup(name.to_bytes());
+        }
+
+        let ctx = Context::from(header);
+        let entry = match self.fs.lookup(ctx, header.nodeid, name) {
+            Ok(entry) => entry,
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                return reply(
+                    writer,
+                    &lookup::out_header(-errno, OUT_HEADER_LEN, header.unique),
+                );
+            }
+        };
+        let nodeid = entry.inode;
+        let answer = {
+            let path = self.shared.names().path(header.nodeid, name.to_bytes());
+            let rules = self.shared.rules();
+            let rule = path.and_then(|path| rules.find(&path));
+            lookup::answer(
+                entry.into(),
+                rule,
+                self.negotiated.load(Ordering::Relaxed),
+                room,
+            )
+        };
+        if answer.entry.nodeid != nodeid {
+            self.fs.withdraw(ctx, nodeid);
+            self.shared.counters().grant(answer.entry.nodeid);
+        }
+        if answer.backing.is_some() {
+            self.shared.counters().back(answer.entry.nodeid);
+        }
+        reply(writer, &lookup::encode(header.unique, &answer))
+    }
+
+    /// Answers with an error, if the guest left room for one.
+    fn refuse<M>(header: InHeader, errno: i32, mem: &Memory, chain: &DescriptorChain<M>) -> usize
+    where
+        M: Clone + Deref<Target = Memory>,
+    {
+        if !opcode::has_reply(header.opcode) {
+            return 0;
+        }
+        Writer::new(mem, chain.clone())
+            .map_err(RequestError::Descriptors)
+            .and_then(|writer| {
+                reply(
+                    writer,
+                    &lookup::out_header(-errno, OUT_HEADER_LEN, header.unique),
+                )
+            })
+            .unwrap_or(0)
+    }
+}
+
+/// Up to `limit` bytes after the request's header; fewer if there are fewer.
+fn body(mut reader: Reader<'_>, limit: usize) -> Result<Vec<u8>, RequestError> {
+    reader.read_obj::<InHeader>().map_err(RequestError::Short)?;
+    let mut bytes = vec![0; limit.min(reader.available_bytes())];
+    reader.read_exact(&mut bytes).map_err(RequestError::Short)?;
+    Ok(bytes)
+}
+
+fn reply(mut writer: Writer<'_>, bytes: &[u8]) -> Result<usize, RequestError> {
+    writer.write_all(bytes).map_err(RequestError::Reply)?;
+    Ok(bytes.len())
+}
+
+/// The first `len` bytes of the chain's writable part.
+fn read_back<M>(
+    mem: &Memory,
+    chain: &DescriptorChain<M>,
+    len: usize,
+) -> Result<Vec<u8>, RequestError>
+where
+    M: Clone + Deref<Target = Memory>,
+{
+    let mut bytes = vec![0; len];
+    let mut rest = &mut bytes[..];
+    for descriptor in chain.clone().writable() {
+        let room = usize::try_from(descriptor.len()).unwrap_or(usize::MAX);
+        let (part, tail) = rest.split_at_mut(room.min(rest.len()));
+        mem.read_slice(part, descriptor.addr())
+            .map_err(RequestError::ReadBack)?;
+        rest = tail;
+    }
+    Ok(bytes)
+}

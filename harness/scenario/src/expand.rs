@@ -1,0 +1,137 @@
+//! A scenario as the cases of a run.
+
+use lookback_ops::fsstress::{self, Mix};
+use lookback_wire::{
+    control::{Arm, CasePlan, Registration},
+    rules::Rules,
+};
+
+use crate::{
+    scenario::{Case, DEFAULT_SEED, Fsstress, Scenario, Server},
+    timeout::Timeout,
+};
+
+/// What the command line says instead of the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// Seed of generated loads.
+    pub seed: Option<u64>,
+    /// Operations of generated loads.
+    pub ops: Option<usize>,
+    /// Numbers of processes of generated loads.
+    pub procs: Option<Vec<u16>>,
+    /// Mix of generated loads.
+    pub mix: Option<Mix>,
+    /// The arms to run on; a case that does not run on one of them stays off it.
+    pub arms: Option<Vec<Arm>>,
+}
+
+/// One case of a run: what the guest does, what the server answers, what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The scenario.
+    pub scenario: String,
+    /// What the case proves, in a line.
+    pub title: String,
+    /// The guest's part.
+    pub case: CasePlan,
+    /// The rules of the backed share; the plain share has none.
+    pub rules: Rules,
+    /// The seed, if the trace was generated.
+    pub seed: Option<u64>,
+}
+
+impl Scenario {
+    /// The cases, one for each value of the matrix, in the file's order.
+    ///
+    /// A case left without an arm by [`Overrides::arms`] keeps its place, with
+    /// no arms: whoever runs it reports it as skipped.
+    #[must_use]
+    pub fn expand(&self, overrides: &Overrides) -> Vec<Plan> {
+        let matrix: Vec<(Server, Option<Timeout>)> = if self.entry_timeouts.is_empty() {
+            vec![(self.server, None)]
+        } else {
+            let with = |&t| {
+                (
+                    Server {
+                        entry_timeout: Some(t),
+                        ..self.server
+                    },
+                    Some(t),
+                )
+            };
+            self.entry_timeouts.iter().map(with).collect()
+        };
+        let generated = self
+            .fsstress
+            .iter()
+            .flat_map(|load| self.generate(load, overrides));
+        let written = self.cases.iter().map(|case| (case.clone(), None));
+        generated
+            .chain(written)
+            .flat_map(|(case, seed)| {
+                let plan = |(server, timeout): &(Server, Option<Timeout>)| {
+                    self.plan(&case, seed, server, *timeout, overrides)
+                };
+                matrix.iter().map(plan).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn generate(&self, load: &Fsstress, overrides: &Overrides) -> Vec<(Case, Option<u64>)> {
+        let seed = overrides.seed.or(load.seed).unwrap_or(DEFAULT_SEED);
+        let ops = overrides.ops.unwrap_or(load.ops);
+        let mix = overrides.mix.as_ref().unwrap_or(&load.mix);
+        let case = |&procs: &u16| Case {
+            name: format!("p{procs}"),
+            about: format!("{}: {ops} operations of {procs}, seed {seed}", self.about),
+            arms: self.arms.clone(),
+            phases: self.phases.clone(),
+            setup: vec![],
+            trace: fsstress::generate(seed, ops, procs, mix),
+            concurrent: procs > 1,
+        };
+        overrides
+            .procs
+            .as_ref()
+            .unwrap_or(&load.procs)
+            .iter()
+            .map(|p| (case(p), Some(seed)))
+            .collect()
+    }
+
+    fn plan(
+        &self,
+        case: &Case,
+        seed: Option<u64>,
+        server: &Server,
+        timeout: Option<Timeout>,
+        overrides: &Overrides,
+    ) -> Plan {
+        let suffix = timeout.map(|t| format!(".entry-{t}")).unwrap_or_default();
+        let asked = |arm: &&Arm| {
+            overrides
+                .arms
+                .as_ref()
+                .is_none_or(|arms| arms.contains(arm))
+        };
+        Plan {
+            scenario: self.name.clone(),
+            title: case.about.clone(),
+            case: CasePlan {
+                id: format!("{}.{}{suffix}", self.name, case.name),
+                arms: case.arms.iter().filter(asked).copied().collect(),
+                setup: case.setup.clone(),
+                register: vec![Registration {
+                    id: server.backing,
+                    path: String::new(),
+                }],
+                trace: case.trace.clone(),
+                concurrent: case.concurrent,
+                phases: case.phases.clone(),
+            },
+            rules: server.rules(),
+            seed,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A scenario file as it is written.
+
+use lookback_wire::control::{Arm, Phase};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::timeout::Timeout;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub name: Spanned<String>,
+    pub about: String,
+    pub arms: Option<Spanned<Vec<Arm>>>,
+    pub phases: Option<Spanned<Vec<Phase>>>,
+    #[serde(default)]
+    pub server: Option<Spanned<ServerTable>>,
+    #[serde(default)]
+    pub matrix: MatrixTable,
+    #[serde(default)]
+    pub case: Vec<CaseTable>,
+    pub fsstress: Option<FsstressTable>,
+}
+
+/// `[server]`: the answer to LOOKUP of the stacking root.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerTable {
+    pub backing: Option<u64>,
+    pub nodeid: Option<u64>,
+    pub entry_timeout: Option<Timeout>,
+    pub attr_timeout: Option<Timeout>,
+}
+
+/// `[matrix]`: every case once for each value.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MatrixTable {
+    pub entry_timeout: Option<Spanned<Vec<Timeout>>>,
+}
+
+/// `[[case]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaseTable {
+    pub name: Spanned<String>,
+    pub about: String,
+    pub arms: Option<Spanned<Vec<Arm>>>,
+    pub phases: Option<Spanned<Vec<Phase>>>,
+    pub setup: Option<Spanned<String>>,
+    pub trace: Spanned<String>,
+    #[serde(default)]
+    pub concurrent: bool,
+}
+
+/// `[fsstress]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FsstressTable {
+    pub ops: Spanned<usize>,
+    pub procs: Spanned<Vec<u16>>,
+    pub mix: Option<Spanned<String>>,
+    pub seed: Option<u64>,
+}

@@ -1,0 +1,323 @@
+//! A scenario, read and checked.
+
+use std::{collections::BTreeSet, fmt::Debug, path::Path};
+
+use lookback_ops::{Line, fsstress::Mix};
+use lookback_wire::{
+    control::{Arm, Phase},
+    rules::{LookupRule, Rules},
+};
+use toml::Spanned;
+
+use crate::{
+    error::ScenarioError,
+    file::{CaseTable, File, FsstressTable, ServerTable},
+    position::Source,
+    timeout::Timeout,
+};
+
+/// All arms, the order they run in.
+pub(crate) const ARMS: [Arm; 3] = [Arm::Backed, Arm::Plain, Arm::Ext4];
+/// All phases, in order.
+pub(crate) const PHASES: [Phase; 5] = [
+    Phase::Warm,
+    Phase::Dropped,
+    Phase::Remounted,
+    Phase::Lower,
+    Phase::Fsck,
+];
+/// The seed of a generated load where neither file nor command line gives one.
+pub const DEFAULT_SEED: u64 = 1;
+
+/// What the server of the backed share answers to LOOKUP of the stacking root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// The backing id, registered for the case's lower directory.
+    pub backing: u64,
+    /// The nodeid; the file system's where absent.
+    pub nodeid: Option<u64>,
+    /// Entry timeout; the file system's where absent.
+    pub entry_timeout: Option<Timeout>,
+    /// Attribute timeout; the file system's where absent.
+    pub attr_timeout: Option<Timeout>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            backing: 1,
+            nodeid: None,
+            entry_timeout: None,
+            attr_timeout: None,
+        }
+    }
+}
+
+impl Server {
+    /// The rules that make the server answer so.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            lookup: vec![LookupRule {
+                path: lookback_wire::control::STACK.to_owned(),
+                backing: Some(self.backing),
+                nodeid: self.nodeid,
+                entry_timeout_ms: self.entry_timeout.map(Timeout::ms),
+                attr_timeout_ms: self.attr_timeout.map(Timeout::ms),
+            }],
+        }
+    }
+}
+
+/// One list of operations and where it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// Its name, unique in the scenario.
+    pub name: String,
+    /// What it proves, in a line.
+    pub about: String,
+    /// The arms it runs on.
+    pub arms: Vec<Arm>,
+    /// The phases its trees are compared in.
+    pub phases: Vec<Phase>,
+    /// What is there before anything is mounted.
+    pub setup: Vec<Line>,
+    /// The operations.
+    pub trace: Vec<Line>,
+    /// The trace's workers run at the same time.
+    pub concurrent: bool,
+}
+
+/// A generated load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fsstress {
+    /// Operations in all, of all processes together.
+    pub ops: usize,
+    /// Numbers of processes; one case each.
+    pub procs: Vec<u16>,
+    /// What is done how often.
+    pub mix: Mix,
+    /// The seed; [`DEFAULT_SEED`] where absent.
+    pub seed: Option<u64>,
+}
+
+/// A scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Its name, that of its file without `.toml`.
+    pub name: String,
+    /// What it proves, in a line.
+    pub about: String,
+    /// The arms, where a case does not say otherwise.
+    pub arms: Vec<Arm>,
+    /// The phases, where a case does not say otherwise.
+    pub phases: Vec<Phase>,
+    /// What the server answers.
+    pub server: Server,
+    /// Every case runs once for each of these, if there are any.
+    pub entry_timeouts: Vec<Timeout>,
+    /// The cases written down.
+    pub cases: Vec<Case>,
+    /// The cases generated.
+    pub fsstress: Option<Fsstress>,
+}
+
+impl Scenario {
+    /// Reads a scenario file's text; `path` is for messages, and its name
+    /// must be the scenario's.
+    ///
+    /// # Errors
+    /// The first mistake, with file, line, column and what was expected.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ScenarioError> {
+        let source = Source { path, text };
+        let file: File = toml::from_str(text).map_err(|error| {
+            source.error(
+                error.span().unwrap_or_default(),
+                error.message().replace('\n', ", "),
+            )
+        })?;
+        check_name(source, &file.name, |_| true)?;
+        if path.file_stem().and_then(|stem| stem.to_str()) != Some(file.name.get_ref()) {
+            let what = format!("this file must be called {}.toml", file.name.get_ref());
+            return Err(source.error(file.name.span(), what));
+        }
+        let arms = list(source, file.arms.as_ref(), &ARMS)?;
+        let phases = list(source, file.phases.as_ref(), &PHASES)?;
+        let entry_timeouts = list(source, file.matrix.entry_timeout.as_ref(), &[])?;
+
+        let mut names = BTreeSet::new();
+        let cases = file
+            .case
+            .iter()
+            .map(|table| {
+                check_name(source, &table.name, |name| names.insert(name.to_owned()))?;
+                case(source, table, &arms, &phases)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let fsstress = file
+            .fsstress
+            .as_ref()
+            .map(|table| fsstress(source, table))
+            .transpose()?;
+        if cases.is_empty() == fsstress.is_none() {
+            let what = "a scenario has either [[case]] tables or an [fsstress] table";
+            return Err(source.error(file.name.span(), what));
+        }
+        Ok(Self {
+            server: server(source, file.server)?,
+            name: file.name.into_inner(),
+            about: file.about,
+            arms,
+            phases,
+            entry_timeouts,
+            cases,
+            fsstress,
+        })
+    }
+
+    /// The scenario of one recorded trace, on all arms and in all phases.
+    #[must_use]
+    pub fn of_trace(name: &str, setup: Vec<Line>, trace: Vec<Line>) -> Self {
+        let case = Case {
+            name: "trace".to_owned(),
+            about: format!("the trace {name}"),
+            arms: ARMS.to_vec(),
+            phases: PHASES.to_vec(),
+            setup,
+            concurrent: false,
+            trace,
+        };
+        Self {
+            name: name.to_owned(),
+            about: case.about.clone(),
+            arms: case.arms.clone(),
+            phases: case.phases.clone(),
+            server: Server::default(),
+            entry_timeouts: vec![],
+            cases: vec![case],
+            fsstress: None,
+        }
+    }
+}
+
+fn server(
+    source: Source<'_>,
+    table: Option<Spanned<ServerTable>>,
+) -> Result<Server, ScenarioError> {
+    let Some(table) = table else {
+        return Ok(Server::default());
+    };
+    let span = table.span();
+    let table = table.into_inner();
+    let server = Server {
+        backing: table.backing.unwrap_or(Server::default().backing),
+        nodeid: table.nodeid,
+        entry_timeout: table.entry_timeout,
+        attr_timeout: table.attr_timeout,
+    };
+    server
+        .rules()
+        .check()
+        .map_err(|error| source.error(span, error.to_string()))?;
+    Ok(server)
+}
+
+fn case(
+    source: Source<'_>,
+    table: &CaseTable,
+    arms: &[Arm],
+    phases: &[Phase],
+) -> Result<Case, ScenarioError> {
+    let setup = table
+        .setup
+        .as_ref()
+        .map(|text| source.trace(text))
+        .transpose()?
+        .unwrap_or_default();
+    if let (Some(text), true) = (&table.setup, setup.iter().any(|line| line.worker != 0)) {
+        return Err(source.error(text.span(), "a setup has one worker; leave the `p1:` out"));
+    }
+    let trace = source.trace(&table.trace)?;
+    if trace.is_empty() {
+        return Err(source.error(table.trace.span(), "a case has at least one operation"));
+    }
+    Ok(Case {
+        name: table.name.get_ref().clone(),
+        about: table.about.clone(),
+        arms: list(source, table.arms.as_ref(), arms)?,
+        phases: list(source, table.phases.as_ref(), phases)?,
+        setup,
+        trace,
+        concurrent: table.concurrent,
+    })
+}
+
+fn fsstress(source: Source<'_>, table: &FsstressTable) -> Result<Fsstress, ScenarioError> {
+    let procs = list(source, Some(&table.procs), &[])?;
+    if procs.contains(&0) {
+        return Err(source.error(table.procs.span(), "at least one process is needed"));
+    }
+    if *table.ops.get_ref() == 0 {
+        return Err(source.error(table.ops.span(), "at least one operation is needed"));
+    }
+    let mix = match &table.mix {
+        None => Mix::default(),
+        Some(text) => {
+            text.get_ref()
+                .parse()
+                .map_err(|error: lookback_ops::fsstress::MixError| {
+                    source.error(text.span(), error.to_string())
+                })?
+        }
+    };
+    Ok(Fsstress {
+        ops: *table.ops.get_ref(),
+        procs,
+        mix,
+        seed: table.seed,
+    })
+}
+
+/// What the file says, or else the default; no value twice, and not none.
+fn list<T: Copy + Debug + PartialEq>(
+    source: Source<'_>,
+    given: Option<&Spanned<Vec<T>>>,
+    default: &[T],
+) -> Result<Vec<T>, ScenarioError> {
+    let Some(given) = given else {
+        return Ok(default.to_vec());
+    };
+    let values = given.get_ref();
+    if values.is_empty() {
+        return Err(source.error(
+            given.span(),
+            "an empty list runs nothing; leave the key out",
+        ));
+    }
+    if values
+        .iter()
+        .enumerate()
+        .any(|(index, value)| values[..index].contains(value))
+    {
+        return Err(source.error(given.span(), "a value stands here twice"));
+    }
+    Ok(values.clone())
+}
+
+/// Names become directory names and parts of ids.
+fn check_name(
+    source: Source<'_>,
+    name: &Spanned<String>,
+    is_new: impl FnOnce(&str) -> bool,
+) -> Result<(), ScenarioError> {
+    let text = name.get_ref();
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || text.len() > 60 || text.starts_with('-') || !text.chars().all(good) {
+        let what = "a name is made of a to z, 0 to 9 and -, at most 60 of them";
+        return Err(source.error(name.span(), what));
+    }
+    if !is_new(text) {
+        return Err(source.error(name.span(), format!("there are two cases `{text}`")));
+    }
+    Ok(())
+}

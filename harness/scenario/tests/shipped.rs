@@ -1,0 +1,96 @@
+//! The scenario files this repository ships.
+
+use std::{collections::BTreeSet, path::Path};
+
+use lookback_scenario::{Library, Overrides, Plan};
+use lookback_wire::control::{Arm, Phase};
+
+fn plans(names: &[&str]) -> Vec<Plan> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let library = Library::load(&directory).unwrap();
+    library
+        .plans(
+            names,
+            &Overrides {
+                ops: Some(400),
+                ..Overrides::default()
+            },
+        )
+        .unwrap()
+}
+
+#[test]
+fn every_id_is_unique_and_a_file_name() {
+    let mut seen = BTreeSet::new();
+    for plan in plans(&[]) {
+        let id = &plan.case.id;
+        assert!(
+            id.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
+            "{id}"
+        );
+        assert!(id.len() <= 200, "{id}");
+        assert!(seen.insert(id.clone()), "{id} twice");
+        assert!(!plan.title.is_empty(), "{id}");
+    }
+}
+
+#[test]
+fn every_case_runs_on_all_arms_in_all_phases() {
+    for plan in plans(&["lookup", "rename", "revalidate", "fsstress"]) {
+        assert_eq!(
+            plan.case.arms,
+            [Arm::Backed, Arm::Plain, Arm::Ext4],
+            "{}",
+            plan.case.id
+        );
+        assert_eq!(
+            plan.case.phases,
+            [
+                Phase::Warm,
+                Phase::Dropped,
+                Phase::Remounted,
+                Phase::Lower,
+                Phase::Fsck
+            ],
+            "{}",
+            plan.case.id
+        );
+    }
+}
+
+#[test]
+fn revalidate_runs_with_every_timeout() {
+    let plans = plans(&["revalidate.mount-on-directory"]);
+    let timeouts: Vec<_> = plans
+        .iter()
+        .map(|plan| (plan.case.id.as_str(), plan.rules.lookup[0].entry_timeout_ms))
+        .collect();
+    assert_eq!(
+        timeouts,
+        [
+            ("revalidate.mount-on-directory.entry-0", Some(0)),
+            ("revalidate.mount-on-directory.entry-50ms", Some(50)),
+            ("revalidate.mount-on-directory.entry-1h", Some(3_600_000)),
+        ]
+    );
+}
+
+#[test]
+fn fsstress_runs_with_one_and_four_processes() {
+    let plans = plans(&["fsstress"]);
+    let cases: Vec<_> = plans
+        .iter()
+        .map(|plan| {
+            (
+                plan.case.id.as_str(),
+                plan.case.trace.len(),
+                plan.case.concurrent,
+            )
+        })
+        .collect();
+    assert_eq!(
+        cases,
+        [("fsstress.p1", 400, false), ("fsstress.p4", 400, true)]
+    );
+}

@@ -1,5 +1,7 @@
 //! Builds of a kernel of three files, whose Makefile has the targets and the output of kbuild.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};

@@ -1,2 +1,99 @@
-//! PID 1 of the guest.
-fn main() {}
+//! PID 1 of the guest: mounts the arms, runs operations, snapshots trees and
+//! reports to the host over a virtio-serial port.
+
+mod arms;
+mod backing;
+mod board;
+mod case;
+mod console;
+mod exec;
+mod guest;
+mod holders;
+mod mounts;
+mod panic;
+mod port;
+mod snapshot;
+mod watchdog;
+mod workers;
+
+use std::process::ExitCode;
+
+use board::Board;
+use console::say;
+use lookback_wire::control::{FromGuest, PROTOCOL, ToGuest};
+use nix::errno::Errno;
+use port::{Port, PortError};
+use thiserror::Error;
+
+/// The agent can't go on at all.
+#[derive(Debug, Error)]
+enum AgentError {
+    /// The guest lacks what every program needs.
+    #[error(transparent)]
+    Guest(#[from] guest::GuestError),
+    /// The host can't be reached.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// A system call of the agent's own failed.
+    #[error("{call}: {source}")]
+    Call {
+        /// Which.
+        call: &'static str,
+        /// Why.
+        source: Errno,
+    },
+}
+
+fn main() -> ExitCode {
+    if std::process::id() != 1 {
+        say("this program is PID 1 of a guest; the `lookback` command starts it there");
+        return ExitCode::from(2);
+    }
+    match serve() {
+        Ok(()) => {}
+        Err(e) => say(format!("{e}")),
+    }
+    let errno = guest::reset();
+    say(format!("the machine does not reset: {errno}"));
+    ExitCode::FAILURE
+}
+
+/// Answer the host until it is done.
+fn serve() -> Result<(), AgentError> {
+    let call = |call| move |source| AgentError::Call { call, source };
+    guest::prepare()?;
+    let board = Board::new().map_err(call("mmap"))?;
+    watchdog::start(board).map_err(call("fork"))?;
+    let mut port = Port::open()?;
+    match port.duplicate() {
+        Ok(port) => panic::report_through(port),
+        Err(e) => say(format!("a panic would not reach the host: {e}")),
+    }
+    port.await_host().map_err(call("poll"))?;
+    loop {
+        match port.receive()? {
+            Some(ToGuest::Hello { .. }) => port.send(&ready())?,
+            Some(ToGuest::RunCase(plan)) => case::run(&plan, board, &mut port)?,
+            Some(ToGuest::PowerOff) => {
+                nix::unistd::sync();
+                port.send(&FromGuest::Bye)?;
+                return Ok(());
+            }
+            None => {
+                say("the host closed the control channel");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn ready() -> FromGuest {
+    let extension = backing::probe();
+    FromGuest::Ready {
+        protocol: PROTOCOL,
+        release: guest::release(),
+        uptime_ms: u64::try_from(guest::uptime().as_millis()).unwrap_or(u64::MAX),
+        extension: extension.is_ok(),
+        extension_error: extension.err(),
+    }
+}

@@ -45,14 +45,6 @@ mod tests {
     use crate::op::{Base, Op};
     use crate::trace;
 
-    fn paths(op: &Op) -> Vec<String> {
-        let text = op.to_string();
-        text.split(' ')
-            .filter(|w| w.starts_with('p') && w[1..2].parse::<u8>().is_ok())
-            .map(Into::into)
-            .collect()
-    }
-
     #[test]
     fn every_kind_of_the_default_mix_turns_up() {
         let lines = generate(1, 20_000, 1, &Mix::default());
@@ -133,8 +125,8 @@ mod tests {
         fn workers_stay_in_their_own_trees(seed: u64, procs in 2u16..5) {
             for line in generate(seed, 800, procs, &Mix::default()) {
                 let home = format!("p{}", line.worker);
-                for path in paths(&line.op) {
-                    prop_assert!(path == home || path.starts_with(&format!("{home}/")), "{}", line);
+                for path in line.op.paths().into_iter().map(|path| &path.rel) {
+                    prop_assert!(*path == home || path.starts_with(&format!("{home}/")), "{}", line);
                 }
                 if let Op::Symlink { target, path } = &line.op {
                     prop_assert!(!target.contains("..") && !target.starts_with('/'));

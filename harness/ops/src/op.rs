@@ -242,6 +242,52 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The paths it names, in the order of the trace's text.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&Path> {
+        match self {
+            Op::Creat { path, .. }
+            | Op::Mkdir { path, .. }
+            | Op::Mknod { path, .. }
+            | Op::Symlink { path, .. }
+            | Op::Unlink { path }
+            | Op::Rmdir { path }
+            | Op::Stat { path }
+            | Op::Lstat { path }
+            | Op::Chmod { path, .. }
+            | Op::Chown { path, .. }
+            | Op::Utimens { path, .. }
+            | Op::Truncate { path, .. }
+            | Op::Access { path, .. }
+            | Op::Readlink { path }
+            | Op::Readdir { path }
+            | Op::Write { path, .. }
+            | Op::Read { path, .. }
+            | Op::MmapWrite { path, .. }
+            | Op::MmapRead { path, .. }
+            | Op::Fsync { path }
+            | Op::Fdatasync { path }
+            | Op::Open { path, .. }
+            | Op::MountTmpfs { path }
+            | Op::Umount { path } => vec![path],
+            Op::Link { old, new } | Op::Rename { old, new, .. } => vec![old, new],
+            Op::Close { .. }
+            | Op::Pwrite { .. }
+            | Op::Pread { .. }
+            | Op::Ftruncate { .. }
+            | Op::Fstat { .. }
+            | Op::Fsyncfd { .. }
+            | Op::Lseek { .. }
+            | Op::Sync
+            | Op::DropCaches
+            | Op::Wait { .. }
+            | Op::Creds { .. }
+            | Op::Umask { .. } => Vec::new(),
+        }
+    }
+}
+
 /// One line of a trace: which worker does what.
 ///
 /// Lines of one worker run in order. Different workers run at the same time

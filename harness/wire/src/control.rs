@@ -92,7 +92,8 @@ pub struct Registration {
 /// One case, as the guest needs to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CasePlan {
-    /// Unique in the run; also the name of the case's directory on every arm.
+    /// Unique in the run; also the name of the case's directory on every arm,
+    /// so one path component.
     pub id: String,
     /// The arms it runs on.
     pub arms: Vec<Arm>,
@@ -173,9 +174,12 @@ pub enum FromGuest {
         /// A file system was still busy after everything on it was closed.
         leak: bool,
     },
-    /// The agent itself failed and can't go on with this case.
+    /// The agent itself failed and can't go on with this case. `CaseDone`
+    /// still follows, unless it was the end of the agent (its panic message
+    /// then; the kernel panics next).
     Broken(String),
-    /// The case is over and everything is unmounted.
+    /// The case is over and everything is unmounted, or was reported not to
+    /// be by a `Trouble`. Every `RunCase` is answered by one.
     CaseDone {
         /// Its id.
         id: String,

@@ -1,0 +1,175 @@
+//! Where each arm is in the guest, and putting it there.
+
+use lookback_ops::{Base, Op};
+use lookback_wire::control::{
+    Arm, CasePlan, DISK_EXT4, DISK_LOWER, OUTSIDE, STACK, TAG_BACKED, TAG_PLAIN,
+};
+use thiserror::Error;
+
+use crate::exec::Bases;
+use crate::guest::{self, GuestError};
+use crate::mounts::{self, BACKED, EXT4, EXT4_OUTSIDE, LOWER, MountError, PLAIN, PLAIN_OUTSIDE};
+
+/// An arm can't be set up.
+#[derive(Debug, Error)]
+pub enum ArmError {
+    /// A disk is missing from the machine.
+    #[error("no disk has the serial number `{0}` (/sys/block/*/serial)")]
+    NoDisk(&'static str),
+    /// It can't be mounted or unmounted.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// A directory of the case can't be made.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+}
+
+impl ArmError {
+    /// Something was still busy after everything on it was closed.
+    pub fn is_leak(&self) -> bool {
+        matches!(self, ArmError::Mount(e) if e.is_leak())
+    }
+}
+
+/// The arms of one case.
+#[derive(Debug)]
+pub struct Arms {
+    id: String,
+    arms: Vec<Arm>,
+    /// The case has a use for `@outside`. Where it has none the server is
+    /// spared the requests, so that its counters show the backed tree alone.
+    outside: bool,
+}
+
+impl Arms {
+    /// Those `plan` asks for, the reference last.
+    pub fn of(plan: &CasePlan) -> Arms {
+        let mut arms = plan.arms.clone();
+        arms.sort_unstable();
+        arms.dedup();
+        let outside = plan
+            .setup
+            .iter()
+            .chain(&plan.trace)
+            .any(|line| uses_outside(&line.op));
+        Arms {
+            id: plan.id.clone(),
+            arms,
+            outside,
+        }
+    }
+
+    /// The arms, the reference last.
+    pub fn list(&self) -> &[Arm] {
+        &self.arms
+    }
+
+    /// Whether the case runs on `arm`.
+    pub fn has(&self, arm: Arm) -> bool {
+        self.arms.contains(&arm)
+    }
+
+    /// The case's directory, not through FUSE for `backed`.
+    pub fn case_dir(&self, arm: Arm) -> String {
+        let root = match arm {
+            Arm::Backed => LOWER,
+            Arm::Plain => PLAIN,
+            Arm::Ext4 => EXT4,
+        };
+        format!("{root}/{}", self.id)
+    }
+
+    /// The directory under test.
+    pub fn root(&self, arm: Arm) -> String {
+        match arm {
+            Arm::Backed => format!("{BACKED}/{STACK}"),
+            Arm::Plain | Arm::Ext4 => self.case_dir(arm),
+        }
+    }
+
+    /// Where paths of the trace start.
+    pub fn bases(&self, arm: Arm) -> Bases {
+        Bases {
+            arm: self.root(arm),
+            lower: self.case_dir(arm),
+            outside: self.outside(arm),
+        }
+    }
+
+    /// Where paths of the setup start.
+    pub fn setup_bases(&self, arm: Arm) -> Bases {
+        Bases {
+            arm: self.case_dir(arm),
+            ..self.bases(arm)
+        }
+    }
+
+    fn outside(&self, arm: Arm) -> String {
+        let id = &self.id;
+        match arm {
+            Arm::Backed => format!("{BACKED}/{OUTSIDE}/{id}"),
+            Arm::Plain => format!("{PLAIN_OUTSIDE}/{id}"),
+            Arm::Ext4 => format!("{EXT4_OUTSIDE}/{id}"),
+        }
+    }
+
+    /// Mount `arm`: its disk and, unless `disks_only`, its share over it.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub fn mount(&self, arm: Arm, disks_only: bool) -> Result<(), ArmError> {
+        match arm {
+            Arm::Backed => {
+                mounts::mount_disk(&disk(DISK_LOWER)?, LOWER)?;
+                if !disks_only {
+                    mounts::mount_share(TAG_BACKED, BACKED)?;
+                }
+            }
+            Arm::Plain => mounts::mount_share(TAG_PLAIN, PLAIN)?,
+            Arm::Ext4 => mounts::mount_disk(&disk(DISK_EXT4)?, EXT4)?,
+        }
+        if self.outside && !disks_only {
+            let (parent, bound) = match arm {
+                Arm::Backed => (BACKED, None),
+                Arm::Plain => (PLAIN, Some(PLAIN_OUTSIDE)),
+                Arm::Ext4 => (EXT4, Some(EXT4_OUTSIDE)),
+            };
+            let dir = format!("{parent}/{OUTSIDE}");
+            guest::make_dir(&dir)?;
+            if let Some(on) = bound {
+                mounts::bind(&dir, on)?;
+            }
+            guest::make_dir(&self.outside(arm))?;
+        }
+        Ok(())
+    }
+
+    /// Unmount `arm` wholly; everything is tried whatever fails.
+    pub fn unmount(&self, arm: Arm) -> Vec<ArmError> {
+        let results = match arm {
+            Arm::Backed => vec![
+                mounts::unmount(BACKED).map_err(Into::into),
+                disk(DISK_LOWER).and_then(|device| Ok(mounts::unmount_disk(&device, LOWER)?)),
+            ],
+            Arm::Plain => {
+                vec![
+                    mounts::unmount(PLAIN_OUTSIDE).map_err(Into::into),
+                    mounts::unmount(PLAIN).map_err(Into::into),
+                ]
+            }
+            Arm::Ext4 => vec![
+                mounts::unmount(EXT4_OUTSIDE).map_err(Into::into),
+                disk(DISK_EXT4).and_then(|device| Ok(mounts::unmount_disk(&device, EXT4)?)),
+            ],
+        };
+        results.into_iter().filter_map(Result::err).collect()
+    }
+}
+
+fn disk(serial: &'static str) -> Result<String, ArmError> {
+    guest::disk(serial).ok_or(ArmError::NoDisk(serial))
+}
+
+fn uses_outside(op: &Op) -> bool {
+    op.paths().iter().any(|path| path.base == Base::Outside)
+}

@@ -1,0 +1,116 @@
+//! Memory all of the agent's processes share: who is where, and whether
+//! anything moves.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+
+/// Most workers one trace may have.
+pub const MAX_WORKERS: usize = 256;
+
+/// Value of `turn` that tells workers to give up.
+const ABANDONED: u32 = u32::MAX;
+
+/// The shared page. All zero is a valid start.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Board {
+    /// Counts every operation, snapshot node and other step.
+    beats: AtomicU32,
+    /// Non-zero while something is expected to beat.
+    busy: AtomicU32,
+    /// The line whose turn it is where workers take turns.
+    turn: AtomicU32,
+    /// The trace's line each worker is at.
+    positions: [AtomicU32; MAX_WORKERS],
+}
+
+impl Board {
+    /// A board shared with every process forked later; it lives as long as they do.
+    ///
+    /// # Errors
+    /// Those of mmap(2).
+    pub fn new() -> nix::Result<&'static Board> {
+        let len = NonZeroUsize::new(size_of::<Board>()).unwrap_or(NonZeroUsize::MIN);
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a fresh anonymous mapping touches no memory of ours.
+        let memory = unsafe { mmap_anonymous(None, len, prot, MapFlags::MAP_SHARED) }?;
+        // SAFETY: the mapping is page-aligned, zeroed, large enough, never
+        // unmapped, and all its fields are atomics, so sharing it is sound.
+        Ok(unsafe { memory.cast::<Board>().as_ref() })
+    }
+
+    /// Something happened.
+    pub fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something happened, wrapping.
+    pub fn beats(&self) -> u32 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Say whether beats are to be expected from now on.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(u32::from(busy), Ordering::Relaxed);
+    }
+
+    /// Beats are to be expected.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) != 0
+    }
+
+    /// Before a trace starts.
+    pub fn reset(&self) {
+        self.turn.store(0, Ordering::SeqCst);
+        for position in &self.positions {
+            position.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Worker `worker` begins line `line` of the trace.
+    pub fn enter(&self, worker: u16, line: u32) {
+        if let Some(position) = self.positions.get(usize::from(worker)) {
+            position.store(line, Ordering::SeqCst);
+        }
+        self.beat();
+    }
+
+    /// The line worker `worker` is at.
+    pub fn position(&self, worker: u16) -> u32 {
+        self.positions
+            .get(usize::from(worker))
+            .map_or(0, |p| p.load(Ordering::SeqCst))
+    }
+
+    /// Wait until it is line `line`'s turn; `false` if the trace was abandoned.
+    pub fn await_turn(&self, line: u32) -> bool {
+        loop {
+            match self.turn.load(Ordering::SeqCst) {
+                ABANDONED => return false,
+                turn if turn == line => return true,
+                turn => self.futex(libc::FUTEX_WAIT, turn),
+            }
+        }
+    }
+
+    /// Line `line` is over; the next one's turn has come.
+    pub fn pass_turn(&self, line: u32) {
+        self.turn.store(line + 1, Ordering::SeqCst);
+        self.futex(libc::FUTEX_WAKE, i32::MAX.cast_unsigned());
+    }
+
+    /// No further turn will come.
+    pub fn abandon(&self) {
+        self.turn.store(ABANDONED, Ordering::SeqCst);
+        self.futex(libc::FUTEX_WAKE, i32::MAX.cast_unsigned());
+    }
+
+    fn futex(&self, op: i32, value: u32) {
+        let timeout: *const libc::timespec = std::ptr::null();
+        // SAFETY: the word outlives the call. A spurious return is harmless,
+        // every caller looks at the word again.
+        unsafe { libc::syscall(libc::SYS_futex, self.turn.as_ptr(), op, value, timeout) };
+    }
+}

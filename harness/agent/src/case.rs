@@ -1,0 +1,290 @@
+//! One case, from mounting its arms to unmounting them.
+
+use std::path::Path;
+
+use lookback_ops::tree::{Node, Snapshot};
+use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase};
+use thiserror::Error;
+
+use crate::arms::{ArmError, Arms};
+use crate::backing::{self, BackingError};
+use crate::board::Board;
+use crate::console::say;
+use crate::exec::Bases;
+use crate::guest::{self, GuestError};
+use crate::mounts::BACKED;
+use crate::port::{Port, PortError};
+use crate::snapshot;
+use crate::workers::{self, WorkersError};
+
+/// A tree is sent in messages of about this many bytes.
+const TREE_BYTES: usize = 4 << 20;
+/// Bytes of a node besides its texts, at most.
+const NODE_BYTES: usize = 128;
+
+/// Why a case ended early.
+#[derive(Debug, Error)]
+enum CaseError {
+    /// The host asked for what can't be.
+    #[error("case `{0}`: the id is not a single path component")]
+    BadId(String),
+    /// An arm can't be set up: the kernel's doing.
+    #[error("{1}")]
+    Arm(Arm, ArmError),
+    /// The backing id can't be set up.
+    #[error(transparent)]
+    Backing(#[from] BackingError),
+    /// The case's directory, or the caches.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The case's directory is there already.
+    #[error("{0} is there already: the id was used before on this image")]
+    Used(String),
+    /// The trace could not be run.
+    #[error("{0}: {1}")]
+    Workers(Arm, WorkersError),
+    /// The host is gone.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Run `plan`, reporting to `port`.
+///
+/// # Errors
+/// [`PortError`]: the host can't be told any more.
+pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<(), PortError> {
+    board.set_busy(true);
+    let mut case = Case {
+        plan,
+        arms: Arms::of(plan),
+        board,
+        port,
+        micros: Vec::new(),
+    };
+    match case.play() {
+        Ok(()) => {}
+        Err(CaseError::Port(e)) => return Err(e),
+        Err(CaseError::Arm(arm, e)) => case.trouble(arm, e.to_string(), e.is_leak())?,
+        Err(e) => {
+            say(format!("case {}: {e}", plan.id));
+            case.port.send(&FromGuest::Broken(e.to_string()))?;
+        }
+    }
+    case.unmount()?;
+    let done = FromGuest::CaseDone {
+        id: plan.id.clone(),
+        micros: case.micros,
+    };
+    board.set_busy(false);
+    port.send(&done)
+}
+
+struct Case<'a> {
+    plan: &'a CasePlan,
+    arms: Arms,
+    board: &'static Board,
+    port: &'a mut Port,
+    micros: Vec<(Arm, u64)>,
+}
+
+impl Case<'_> {
+    fn play(&mut self) -> Result<(), CaseError> {
+        let id = &self.plan.id;
+        if id.contains('/') || matches!(id.as_str(), "" | "." | "..") {
+            return Err(CaseError::BadId(id.clone()));
+        }
+        say(format!("case {id}"));
+        self.mount(false)?;
+        let arms = self.arms.list().to_vec();
+        for &arm in &arms {
+            self.make_case_dir(arm)?;
+            let bases = self.arms.setup_bases(arm);
+            self.trace(arm, true, &bases)?;
+        }
+        self.register()?;
+        for &arm in &arms {
+            let bases = self.arms.bases(arm);
+            let micros = self.trace(arm, false, &bases)?;
+            self.micros.push((arm, micros));
+        }
+        self.snapshots()
+    }
+
+    fn make_case_dir(&self, arm: Arm) -> Result<(), CaseError> {
+        let dir = self.arms.case_dir(arm);
+        if Path::new(&dir).exists() {
+            return Err(CaseError::Used(dir));
+        }
+        Ok(guest::make_dir(&dir)?)
+    }
+
+    fn mount(&self, disks_only: bool) -> Result<(), CaseError> {
+        for &arm in self.arms.list() {
+            self.arms
+                .mount(arm, disks_only)
+                .map_err(|e| CaseError::Arm(arm, e))?;
+        }
+        Ok(())
+    }
+
+    fn unmount(&mut self) -> Result<(), PortError> {
+        for arm in self.arms.list().to_vec() {
+            for error in self.arms.unmount(arm) {
+                self.trouble(arm, error.to_string(), error.is_leak())?;
+            }
+            self.board.beat();
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self, arm: Arm, what: String, leak: bool) -> Result<(), PortError> {
+        say(format!("case {}: {arm}: {what}", self.plan.id));
+        self.port.send(&FromGuest::Trouble {
+            arm: Some(arm),
+            what,
+            leak,
+        })
+    }
+
+    /// Hand out the backing ids and walk to the stacking root once.
+    fn register(&mut self) -> Result<(), CaseError> {
+        if !self.arms.has(Arm::Backed) {
+            return Ok(());
+        }
+        let lower = self.arms.case_dir(Arm::Backed);
+        let root = backing::open_root(BACKED)?;
+        for registration in &self.plan.register {
+            let path = if registration.path.is_empty() {
+                lower.clone()
+            } else {
+                format!("{lower}/{}", registration.path)
+            };
+            backing::register(&root, registration.id, &path)?;
+        }
+        drop(root);
+        let stack = self.arms.root(Arm::Backed);
+        if let Err(errno) = nix::sys::stat::stat(stack.as_str()) {
+            self.trouble(
+                Arm::Backed,
+                format!("the stacking root {stack} does not resolve: {errno}"),
+                false,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn trace(&mut self, arm: Arm, setup: bool, bases: &Bases) -> Result<u64, CaseError> {
+        let lines = if setup {
+            &self.plan.setup
+        } else {
+            &self.plan.trace
+        };
+        if lines.is_empty() {
+            return Ok(0);
+        }
+        let port = &mut *self.port;
+        let mut sink = |worker, first, outcomes| {
+            port.send(&FromGuest::Outcomes {
+                arm,
+                setup,
+                worker,
+                first,
+                outcomes,
+            })
+        };
+        let concurrent = self.plan.concurrent && !setup;
+        let ran =
+            workers::run(lines, concurrent, bases, self.board, &mut sink).map_err(|e| match e {
+                WorkersError::Port(e) => CaseError::Port(e),
+                e => CaseError::Workers(arm, e),
+            })?;
+        for death in ran.killed {
+            self.trouble(arm, death, false)?;
+        }
+        Ok(ran.micros)
+    }
+
+    fn snapshots(&mut self) -> Result<(), CaseError> {
+        let wanted = |phase| self.plan.phases.contains(&phase);
+        let [warm, dropped, remounted, lower] =
+            [Phase::Warm, Phase::Dropped, Phase::Remounted, Phase::Lower].map(wanted);
+        if warm {
+            self.send_trees(Phase::Warm)?;
+        }
+        if dropped {
+            guest::drop_caches()?;
+            self.send_trees(Phase::Dropped)?;
+        }
+        if remounted {
+            self.unmount()?;
+            self.mount(false)?;
+            self.register()?;
+            self.send_trees(Phase::Remounted)?;
+        }
+        if lower {
+            self.unmount()?;
+            self.mount(true)?;
+            self.send_trees(Phase::Lower)?;
+        }
+        Ok(())
+    }
+
+    fn send_trees(&mut self, phase: Phase) -> Result<(), PortError> {
+        for arm in self.arms.list().to_vec() {
+            let root = match phase {
+                Phase::Lower => self.arms.case_dir(arm),
+                _ => self.arms.root(arm),
+            };
+            for snapshot in pieces(snapshot::take(&root, self.board), TREE_BYTES) {
+                self.port.send(&FromGuest::Tree {
+                    arm,
+                    phase,
+                    snapshot,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Cut a tree into messages of about `limit` bytes, at least one.
+fn pieces(snapshot: Snapshot, limit: usize) -> Vec<Snapshot> {
+    let bytes = |node: &Node| {
+        NODE_BYTES
+            + node.path.len()
+            + node.first_link.len()
+            + node.target.as_ref().map_or(0, String::len)
+    };
+    let mut all = vec![Snapshot::default()];
+    let mut size = 0;
+    for node in snapshot.nodes {
+        size += bytes(&node);
+        if size > limit {
+            all.push(Snapshot::default());
+            size = bytes(&node);
+        }
+        if let Some(last) = all.last_mut() {
+            last.nodes.push(node);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_in_pieces_is_the_whole_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c", "d"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let whole = snapshot::take(dir.path().to_str().unwrap(), Board::new().unwrap());
+        let cut = pieces(whole.clone(), 2 * (NODE_BYTES + 2));
+        assert!(cut.len() > 1 && cut.iter().all(|piece| !piece.nodes.is_empty()));
+        let nodes: Vec<_> = cut.into_iter().flat_map(|piece| piece.nodes).collect();
+        assert_eq!(nodes, whole.nodes);
+        assert_eq!(pieces(Snapshot::default(), 1).len(), 1);
+    }
+}

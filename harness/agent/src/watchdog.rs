@@ -1,0 +1,78 @@
+//! A process that watches the board and shows on the console what everything
+//! waits for once nothing moves any more. The host decides when to give up.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollTimeout, poll};
+use nix::unistd::{ForkResult, fork};
+
+use crate::board::Board;
+use crate::console::say;
+
+/// No beat for this long is worth a look.
+const STALL: Duration = Duration::from_secs(20);
+/// How often to look, in milliseconds.
+const LOOK_MS: u16 = 2_000;
+
+/// Start the watchdog.
+///
+/// # Errors
+/// Those of fork(2).
+pub fn start(board: &'static Board) -> nix::Result<()> {
+    // SAFETY: the agent has one thread.
+    match unsafe { fork() }? {
+        ForkResult::Parent { .. } => Ok(()),
+        ForkResult::Child => watch(board),
+    }
+}
+
+fn watch(board: &Board) -> ! {
+    let mut seen = board.beats();
+    let mut since = Instant::now();
+    let mut shown = false;
+    loop {
+        // A timer: there is no event for "nothing happened".
+        let _ = poll(&mut [], PollTimeout::from(LOOK_MS));
+        let beats = board.beats();
+        if beats != seen || !board.is_busy() {
+            (seen, since, shown) = (beats, Instant::now(), false);
+        } else if !shown && since.elapsed() >= STALL {
+            shown = true;
+            say(format!(
+                "nothing has moved for {} s; what every process waits for:",
+                STALL.as_secs()
+            ));
+            show();
+        }
+    }
+}
+
+fn show() {
+    let own = std::process::id();
+    for pid in pids().into_iter().filter(|pid| *pid != own) {
+        let read =
+            |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        // Kernel threads have no command line; they idle by the dozen.
+        let status = read("status");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or("").trim().to_owned()
+        };
+        let state = field("State:");
+        if read("cmdline").is_empty() && !state.starts_with('D') {
+            continue;
+        }
+        say(format!("pid {pid} ({}), state {state}", field("Name:")));
+        say(read("stack"));
+    }
+    // Without CONFIG_MAGIC_SYSRQ the stacks above are all there is.
+    let _ = fs::write("/proc/sysrq-trigger", "w");
+}
+
+fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}

@@ -36,6 +36,8 @@ mod file;
 mod library;
 mod position;
 mod scenario;
+#[cfg(test)]
+mod tests;
 mod timeout;
 
 pub use error::ScenarioError;

@@ -210,7 +210,7 @@ fn server(
     let span = table.span();
     let table = table.into_inner();
     let server = Server {
-        backing: table.backing.unwrap_or(Server::default().backing),
+        backing: table.backing.unwrap_or_else(|| Server::default().backing),
         nodeid: table.nodeid,
         entry_timeout: table.entry_timeout,
         attr_timeout: table.attr_timeout,

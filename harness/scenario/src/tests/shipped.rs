@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use lookback_scenario::{Library, Overrides, Plan};
+use crate::{Library, Overrides, Plan};
 use lookback_wire::control::{Arm, Phase};
 
 fn plans(names: &[&str]) -> Vec<Plan> {

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use lookback_scenario::{Library, Overrides, Scenario, ScenarioError};
+use crate::{Library, Overrides, Scenario, ScenarioError};
 use lookback_wire::control::Arm;
 use rstest::rstest;
 

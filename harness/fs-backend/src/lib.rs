@@ -34,6 +34,8 @@
 //! as it is; no file is behind it, and requests that carry it fail with EBADF.
 
 mod backend;
+mod config;
+mod control;
 mod counters;
 mod device;
 mod init;
@@ -43,10 +45,12 @@ mod observed;
 pub mod opcode;
 mod serve;
 mod service;
+mod session;
 mod shared;
 mod socket;
 
-pub use backend::{Backend, BackendConfig, BackendError, BackendHandle, Sessions};
+pub use backend::{Backend, BackendHandle};
+pub use config::{BackendConfig, BackendError, Sessions};
 pub use counters::{Counters, Imbalance, Violation, bypass_violations};
 pub use serve::{ServeError, ServeOptions, load_rules, serve};
 pub use socket::SocketError;

@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use thiserror::Error;
 
-use crate::backend::{Backend, BackendConfig, BackendError, Sessions};
+use crate::backend::Backend;
+use crate::config::{BackendConfig, BackendError, Sessions};
 use crate::counters::Counters;
 
 /// What `lookback serve` is told.

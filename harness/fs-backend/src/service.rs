@@ -41,7 +41,7 @@ enum RequestError {
     Descriptors(descriptor_utils::Error),
     #[error("the request is shorter than it says: {0}")]
     Short(io::Error),
-    #[error("the name is not one zero-terminated string")]
+    #[error("the name is not one zero-terminated component")]
     Name,
     #[error("the name is longer than {MAX_NAME} bytes")]
     NameTooLong,
@@ -225,6 +225,9 @@ impl<F: HostFs> Service<F> {
         }
         let bytes = body(reader, len)?;
         let name = CStr::from_bytes_with_nul(&bytes).map_err(|_| RequestError::Name)?;
+        if name.to_bytes().contains(&b'/') {
+            return Err(RequestError::Name);
+        }
         if header.nodeid == ROOT_ID {
             self.shared.counters().root_lookup(name.to_bytes());
         }
@@ -315,3 +318,6 @@ where
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,9 +78,6 @@ pub enum Error {
 /// Changes when a build from the same input would be done in another way.
 const FORMAT: &str = "1";
 
-/// In the output tree: a digest of what the configuration was made from.
-const CONFIGURED: &str = ".lookback-configured";
-
 /// Builds a kernel, or returns at once when the one in the cache was made from the same source,
 /// series, configuration and compiler.
 ///
@@ -248,20 +245,27 @@ impl Build<'_> {
             digest.field(content.as_ref().map_or(&[][..], |content| &content.bytes));
         }
         let digest = digest.hex();
-        let marker = tree.obj().join(CONFIGURED);
-        if fs::read_to_string(&marker).is_ok_and(|made_from| made_from == digest) {
+        let config = tree.obj().join(".config");
+        let saved = tree.saved_config(&digest);
+        if let Ok(text) = fs::read(&saved) {
+            // Rewriting an equal one would have make go through all of Kconfig again.
+            if fs::read(&config).ok().as_ref() != Some(&text) {
+                fs::write(&config, text).map_err(cache(&config))?;
+            }
             return Ok(());
         }
         progress.phase(Phase::Configure);
-        if marker.exists() {
-            fs::remove_file(&marker).map_err(cache(&marker))?;
-        }
         self.make(tree, "tinyconfig", |_| {})?;
-        self.input
-            .fragments
-            .append_to(&tree.obj().join(".config"))?;
+        self.input.fragments.append_to(&config)?;
         self.make(tree, "olddefconfig", |_| {})?;
-        fs::write(&marker, digest).map_err(cache(&marker))
+        let dir = saved.parent().unwrap_or_else(|| Path::new("."));
+        fs::create_dir_all(dir).map_err(cache(dir))?;
+        let whole = tempfile::NamedTempFile::new_in(dir).map_err(cache(dir))?;
+        fs::copy(&config, whole.path()).map_err(cache(&saved))?;
+        whole
+            .persist(&saved)
+            .map_err(|error| cache(&saved)(error.error))?;
+        Ok(())
     }
 
     fn compile(&self, tree: &Worktree, progress: &mut dyn Progress) -> Result<(), Error> {

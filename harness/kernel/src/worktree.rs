@@ -52,6 +52,11 @@ impl Worktree {
         self.dir.join("obj")
     }
 
+    /// A configuration made before, by the digest of what it was made from.
+    pub(crate) fn saved_config(&self, digest: &str) -> PathBuf {
+        self.dir.join("configs").join(digest)
+    }
+
     /// What make said last.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("build.log")

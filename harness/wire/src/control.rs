@@ -5,7 +5,7 @@
 //! at a time: `RunCase`, then any number of `Outcomes`, `Tree` and `Note`,
 //! then `CaseDone`.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use lookback_ops::{Line, Outcome, tree::Snapshot};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,17 @@ impl fmt::Display for Arm {
             Arm::Plain => "plain",
             Arm::Ext4 => "ext4",
         })
+    }
+}
+
+impl FromStr for Arm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Arm::Backed, Arm::Plain, Arm::Ext4]
+            .into_iter()
+            .find(|arm| arm.to_string() == text)
+            .ok_or_else(|| format!("no arm is called {text:?}: backed, plain or ext4"))
     }
 }
 

@@ -1,0 +1,65 @@
+# lookback: see README.md. Everything these targets need is installed by them.
+
+CARGO ?= cargo
+TARGET := x86_64-unknown-linux-gnu
+LOOKBACK := target/release/lookback
+AGENT := target/$(TARGET)/release/lookback-agent
+# More arguments for `lookback run`, as in: make vm-test RUN="--profile debug"
+RUN ?=
+
+# A kernel tree of your own instead of Debian's: make vm-test LINUX_SRC=DIR
+LINUX_SRC ?=
+export LINUX_SRC
+
+PACKAGES := bc bison build-essential e2fsprogs flex libcap-ng-dev libelf-dev \
+	libseccomp-dev libssl-dev patch pkg-config qemu-system-x86 xz-utils
+ifeq ($(LINUX_SRC),)
+PACKAGES += linux-source-6.12
+unexport LINUX_SRC
+endif
+
+.PHONY: all build deps kernel baseline test vm-test lint clean help
+
+all: build
+
+help:
+	@echo 'make test      every test that needs no guest, and one short guest run'
+	@echo 'make vm-test   all scenarios in a guest, compared with plain ext4'
+	@echo 'make lint      rustfmt, clippy and rustdoc, warnings denied'
+	@echo 'make kernel    the patched guest kernel alone (PROFILE=fast or debug)'
+	@echo 'make build     the lookback command and the guest agent'
+	@echo 'make clean     what cargo and the runs left; the kernel cache stays'
+
+# Installs what is missing, or says what to type.
+deps:
+	@tools/install-packages $(PACKAGES)
+
+build: deps
+	$(CARGO) build --release --locked -p lookback-cli
+	RUSTFLAGS='-C target-feature=+crt-static' \
+		$(CARGO) build --release --locked -p lookback-agent --target $(TARGET)
+
+PROFILE ?= fast
+kernel: build
+	$(LOOKBACK) kernel build --profile $(PROFILE)
+
+baseline: build
+	$(LOOKBACK) kernel build --name baseline
+
+test: build kernel
+	$(CARGO) test --workspace --locked
+	$(LOOKBACK) run lookup
+
+# A kernel without the extension must be refused, not passed; the run of all
+# scenarios comes last, so that target/lookback/latest is that one.
+vm-test: build kernel baseline
+	tools/expect-status 5 $(LOOKBACK) run --kernel baseline revalidate
+	$(LOOKBACK) run $(RUN)
+
+lint: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+
+clean:
+	$(CARGO) clean

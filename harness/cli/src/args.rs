@@ -1,0 +1,182 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use lookback_kernel::Profile;
+use lookback_ops::fsstress::Mix;
+use lookback_wire::control::Arm;
+
+/// A test bench for the FUSE lookup/backing extension: boots a patched guest
+/// kernel, serves it a vhost-user-fs share whose LOOKUP replies name backing
+/// files of the guest, and compares every result with plain ext4.
+///
+/// Exit status of run and fsstress: 0 all hold, 1 a difference, 2 bad
+/// arguments or input, 3 the guest kernel crashed, warned or leaked, 4 a hang
+/// or timeout, 5 this machine can't run it.
+#[derive(Debug, Parser)]
+#[command(name = "lookback", version, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios in a guest and compare the arms
+    Run(RunArgs),
+    /// Run one generated load
+    Fsstress(FsstressArgs),
+    /// Serve a directory over vhost-user-fs, for any front end
+    Serve(ServeArgs),
+    /// Build and list guest kernels
+    #[command(subcommand)]
+    Kernel(KernelCommand),
+    /// List the scenarios and their cases
+    List,
+    /// Show a run's result again
+    Report(ReportArgs),
+    /// Say what this machine can run, and what it lacks
+    Doctor,
+}
+
+/// What boots the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    /// KVM where it can run a stock kernel, else translation
+    Auto,
+    /// KVM, or end with 5
+    Kvm,
+    /// QEMU without KVM
+    Qemu,
+}
+
+/// How the guest kernel is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileArg {
+    /// Small and fast
+    Fast,
+    /// KASAN, lockdep, hung task detection and more
+    Debug,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Self {
+        match profile {
+            ProfileArg::Fast => Profile::Fast,
+            ProfileArg::Debug => Profile::Debug,
+        }
+    }
+}
+
+/// What run and fsstress have in common.
+#[derive(Debug, clap::Args)]
+pub struct GuestArgs {
+    /// What boots the guest
+    #[arg(long, value_enum, default_value = "auto")]
+    pub engine: EngineArg,
+    /// A kernel's name (see `lookback kernel list`), or the path of a vmlinux or bzImage
+    #[arg(long, default_value = lookback_kernel::PATCHED, value_name = "NAME|FILE")]
+    pub kernel: String,
+    /// Which build of a named kernel
+    #[arg(long, value_enum, default_value = "fast")]
+    pub profile: ProfileArg,
+    /// Seconds until the agent must have answered
+    #[arg(long, default_value_t = 180, value_name = "S")]
+    pub boot_timeout: u64,
+    /// Seconds a case may take [default: 300, with the debug profile 1800]
+    #[arg(long, value_name = "S")]
+    pub timeout: Option<u64>,
+    /// Also write the result as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Also write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The guest agent, a static executable [default: the one built along with this program]
+    #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
+    pub agent: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Scenarios, or cases as `lookback list` prints them; all scenarios if none is named
+    #[arg(value_name = "SCENARIO")]
+    pub scenarios: Vec<String>,
+    /// Seed of generated loads
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Directory of the scenario files [default: that of this repository]
+    #[arg(long, value_name = "DIR")]
+    pub scenario_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct FsstressArgs {
+    /// Seed of the load
+    #[arg(long, default_value_t = lookback_scenario::DEFAULT_SEED, value_name = "N")]
+    pub seed: u64,
+    /// Operations in all
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub ops: usize,
+    /// Processes, each in a directory of its own
+    #[arg(long, default_value_t = 1, value_name = "P")]
+    pub procs: u16,
+    /// Weights by fsstress's names; what is not named is left out [default: all operations]
+    #[arg(long, value_name = "OP=W,...")]
+    pub mix: Option<Mix>,
+    /// Arms to compare
+    #[arg(long, value_delimiter = ',', value_name = "ARM,...", default_value = "backed,plain,ext4")]
+    pub arms: Vec<Arm>,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Socket to listen on
+    #[arg(long, value_name = "SOCKET")]
+    pub socket: PathBuf,
+    /// Directory to serve
+    #[arg(long, value_name = "DIR")]
+    pub shared_dir: PathBuf,
+    /// Rules for LOOKUP; an ordinary server without them
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Tag to tell the front end, if it asks
+    #[arg(long)]
+    pub tag: Option<String>,
+    /// Refuse every change
+    #[arg(long)]
+    pub readonly: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// Build a guest kernel, or see that nothing has changed
+    Build(KernelBuildArgs),
+    /// List the kernels that are built
+    List,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct KernelBuildArgs {
+    /// `patched` (with this repository's series) or `baseline` (without)
+    #[arg(long, default_value = lookback_kernel::PATCHED)]
+    pub name: String,
+    /// How it is built
+    #[arg(long, value_enum, default_value = "fast")]
+    pub profile: ProfileArg,
+    /// A 6.12 source tree [default: Debian's linux-source-6.12]
+    #[arg(long, env = "LINUX_SRC", value_name = "DIR")]
+    pub src: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ReportArgs {
+    /// A run's directory [default: the newest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<PathBuf>,
+}

@@ -1,0 +1,104 @@
+//! Why a command ends without having done what was asked.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use lookback_fs_backend::ServeError;
+
+/// Why a command ends without having done what was asked. The message is one
+/// line that names the thing; the exit status says whose turn it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A scenario file, or a name of a scenario.
+    #[error(transparent)]
+    Scenario(#[from] lookback_scenario::ScenarioError),
+    /// A kernel that is not there.
+    #[error(transparent)]
+    FindKernel(#[from] lookback_kernel::FindError),
+    /// A kernel's name that can't be one.
+    #[error(transparent)]
+    KernelSpec(#[from] lookback_kernel::SpecError),
+    /// A kernel that can't be built.
+    #[error(transparent)]
+    BuildKernel(#[from] lookback_kernel::Error),
+    /// No cache, or no checkout.
+    #[error(transparent)]
+    Layout(#[from] lookback_kernel::LayoutError),
+    /// An ext4 image that can't be made.
+    #[error(transparent)]
+    Ext4(#[from] lookback_image::Ext4Error),
+    /// An initramfs that can't be made.
+    #[error(transparent)]
+    Initramfs(#[from] lookback_image::InitramfsError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] lookback_engine::Error),
+    /// A share's server.
+    #[error(transparent)]
+    Backend(#[from] lookback_fs_backend::BackendError),
+    /// `serve`.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A rule the server does not take.
+    #[error(transparent)]
+    Rules(#[from] lookback_wire::rules::RulesError),
+    /// A result that can't be written or read.
+    #[error(transparent)]
+    Report(#[from] lookback_report::ReportError),
+    /// The agent is not where it should be, or is not what it should be.
+    #[error("{0}")]
+    Agent(String),
+    /// Arguments clap can not judge.
+    #[error("{0}")]
+    Usage(String),
+    /// The kernel has no FUSE_BACKING_LOOKUP.
+    #[error("the kernel {kernel} ({release}) lacks the lookup/backing extension: {why}")]
+    NoExtension {
+        /// As asked for.
+        kernel: String,
+        /// uname -r.
+        release: String,
+        /// What the agent found.
+        why: String,
+    },
+    /// The guest ended or fell silent before its agent answered.
+    #[error("{0}")]
+    NoAgent(String),
+    /// A file operation of ours.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// 2 for what the user gave us, 4 for a guest that does not come up, 5 for
+    /// what this machine or kernel can't do.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_)
+            | Self::Scenario(_)
+            | Self::FindKernel(_)
+            | Self::KernelSpec(_)
+            | Self::Rules(_)
+            | Self::Report(_) => 2,
+            Self::Serve(
+                ServeError::ReadRules { .. }
+                | ServeError::ParseRules { .. }
+                | ServeError::CheckRules { .. },
+            ) => 2,
+            Self::NoAgent(_) => 4,
+            _ => 5,
+        })
+    }
+
+    /// For `map_err` on a file operation.
+    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+}

@@ -1,0 +1,49 @@
+//! Where this program's own files are.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use crate::failure::Failure;
+
+/// The checkout around the current directory, else the one this program was
+/// compiled in.
+pub fn checkout() -> Result<PathBuf, Failure> {
+    let layout = lookback_kernel::Layout::discover()?;
+    layout
+        .guest_kernel
+        .parent()
+        .map(Path::to_owned)
+        .ok_or(Failure::Layout(lookback_kernel::LayoutError::NoSeries(
+            layout.guest_kernel.clone(),
+        )))
+}
+
+/// Where runs are kept: `target/lookback` of the checkout.
+pub fn output() -> Result<PathBuf, Failure> {
+    Ok(checkout()?.join("target/lookback"))
+}
+
+/// The guest's agent: the one asked for, else the one `make` builds along with
+/// this program.
+pub fn agent(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = asked {
+        return Ok(path.to_owned());
+    }
+    let built = Path::new("target/x86_64-unknown-linux-gnu/release/lookback-agent");
+    let here = env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.join("../x86_64-unknown-linux-gnu/release/lookback-agent")));
+    let path = here
+        .filter(|path| path.is_file())
+        .map_or_else(|| Ok(checkout()?.join(built)), Ok::<_, Failure>)?;
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(Failure::Agent(format!(
+            "the guest agent {} is not built: `make build`",
+            path.display()
+        )))
+    }
+}

@@ -1,0 +1,175 @@
+//! One case: run, judged, and told as a result.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lookback_fs_backend::{Counters, bypass_violations};
+use lookback_oracle::{context, judge};
+use lookback_report::{CaseResult, Finding, Kind, Status};
+use lookback_scenario::Plan;
+use lookback_wire::control::{Arm, OUTSIDE, STACK, TAG_BACKED, TAG_PLAIN};
+
+use crate::{
+    failure::Failure,
+    run::{
+        folder::Folder,
+        servers::Servers,
+        session::{CaseReturn, Ended, Session},
+    },
+};
+
+/// Operations shown before one that differs.
+const CONTEXT: usize = 10;
+
+/// Writes down what the case is, runs it, and says how it went. The second
+/// value is false if the guest is gone.
+pub fn run(
+    plan: &Plan,
+    session: &mut Session,
+    servers: &Servers,
+    folder: &Folder,
+    limit: Duration,
+) -> Result<(CaseResult, bool), Failure> {
+    let id = &plan.case.id;
+    let mut result = CaseResult::new(&plan.scenario, id, &plan.title, Status::Passed);
+    result.files = record(plan, folder)?;
+
+    servers.begin_case(&plan.rules)?;
+    let back = session.run_case(&plan.case, limit);
+    let (backed, plain) = servers.counters();
+
+    let alive = back.ended == Ended::Done;
+    if alive {
+        result.judged(judge(&plan.case, &back.run), |difference| {
+            context(&plan.case, difference, CONTEXT)
+        });
+        if plan.case.arms.contains(&Arm::Backed) {
+            for finding in prove_backing(&backed) {
+                result.add(finding);
+            }
+        }
+    }
+    result.requests = [(TAG_BACKED, &backed), (TAG_PLAIN, &plain)]
+        .map(|(tag, counters)| (tag.to_owned(), by_name(counters)))
+        .into();
+    result.micros = back.micros.iter().copied().collect();
+    conclude(&mut result, back, session, limit);
+    Ok((result, alive))
+}
+
+/// The trace and the rules, as files of the run.
+fn record(plan: &Plan, folder: &Folder) -> Result<Vec<String>, Failure> {
+    let id = &plan.case.id;
+    let mut text = format!("# {}\n", plan.title);
+    if !plan.case.setup.is_empty() {
+        text.push_str("# Setup, below the mounts:\n");
+        for line in &plan.case.setup {
+            text.push_str(&format!("#   {line}\n"));
+        }
+    }
+    for line in &plan.case.trace {
+        text.push_str(&format!("{line}\n"));
+    }
+    let trace = format!("{id}.trace");
+    folder.write("traces", &trace, &text)?;
+
+    let rules = format!("{id}.toml");
+    let text = toml::to_string(&plan.rules)
+        .map_err(|error| Failure::Usage(format!("the rules of {id} can't be written: {error}")))?;
+    folder.write("rules", &rules, &text)?;
+    Ok(vec![format!("traces/{trace}"), format!("rules/{rules}")])
+}
+
+fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
+    counters
+        .by_opcode()
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
+}
+
+/// What contradicts that the guest served the backed tree by itself.
+fn prove_backing(counters: &Counters) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = bypass_violations(counters)
+        .into_iter()
+        .map(|violation| {
+            let title = format!("the server was asked about a backed file: {violation}");
+            Finding::new(Kind::Difference, format!("bypass:{violation}"), title)
+        })
+        .collect();
+    let difference = |signature: &str, title: String| {
+        Finding::new(Kind::Difference, signature.to_owned(), title)
+    };
+    if counters.backed.is_empty() {
+        findings.push(difference(
+            "bypass:never-backed",
+            "no LOOKUP was answered with a backing entry, so nothing is proven".into(),
+        ));
+    }
+    for name in counters.root_lookups.keys() {
+        if name != STACK && name != OUTSIDE {
+            findings.push(difference(
+                "bypass:root-lookup",
+                format!("the server was asked for {name:?} in the root of the backed share"),
+            ));
+        }
+    }
+    for inode in counters.imbalances() {
+        if inode.is_excess() {
+            findings.push(difference(
+                "forgets:excess",
+                format!(
+                    "nodeid {} was forgotten {} times but looked up {} times",
+                    inode.nodeid, inode.forgets, inode.lookups
+                ),
+            ));
+        }
+    }
+    findings
+}
+
+/// Adds what is not the oracle's: the kernel's complaints, and how it ended.
+fn conclude(result: &mut CaseResult, back: CaseReturn, session: &Session, limit: Duration) {
+    let crashed = !back.findings.is_empty();
+    for finding in back.findings {
+        result.add(of_kernel(finding));
+    }
+    for (what, leak) in back.troubles {
+        let kind = if leak { Kind::Leak } else { Kind::Difference };
+        result.add(Finding::new(kind, format!("mount:{what}"), what));
+    }
+    for why in back.broken {
+        let title = format!("the agent failed: {why}");
+        result.add(Finding::new(Kind::Crash, "agent:broken", title));
+    }
+    let (kind, signature, title) = match back.ended {
+        Ended::Done => return,
+        // What the kernel said tells more than that it is gone.
+        Ended::GuestDied(_) if crashed => return,
+        Ended::GuestDied(why) => (Kind::Crash, "guest:died", why),
+        Ended::TimedOut => (
+            Kind::Hang,
+            "case:timeout",
+            format!("the case was not over after {} s", limit.as_secs()),
+        ),
+    };
+    let mut finding = Finding::new(kind, signature, title);
+    finding.text = session.console_tail().lines().map(str::to_owned).collect();
+    result.add(finding);
+}
+
+/// A complaint of the kernel as a finding of the report.
+pub fn of_kernel(finding: lookback_triage::Finding) -> Finding {
+    use lookback_triage::Kind as Complaint;
+
+    let kind = match finding.kind {
+        Complaint::BusyInodes | Complaint::DentryInUse | Complaint::KernelLeak => Kind::Leak,
+        _ => Kind::Crash,
+    };
+    Finding {
+        kind,
+        signature: finding.signature,
+        title: finding.title,
+        text: finding.text.lines().map(str::to_owned).collect(),
+        difference: None,
+    }
+}

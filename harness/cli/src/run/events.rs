@@ -1,0 +1,83 @@
+//! One stream of everything a guest says: control messages and console findings.
+
+use std::{
+    io::BufReader,
+    os::unix::net::UnixStream,
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+    time::Instant,
+};
+
+use lookback_triage::{Finding, Watcher};
+use lookback_wire::{control::FromGuest, frame};
+
+/// Something a guest did.
+#[derive(Debug)]
+pub enum Event {
+    /// A message of the agent.
+    Message(FromGuest),
+    /// The control stream ended; with an error if it ended in the middle of a
+    /// message or carried something else.
+    ControlClosed(Option<String>),
+    /// The kernel complained.
+    Finding(Box<Finding>),
+    /// The console ended: the guest is gone, and everything it printed has
+    /// been looked at.
+    ConsoleClosed,
+}
+
+/// The events of one guest, in the order they came in.
+#[derive(Debug)]
+pub struct Events {
+    receiver: Receiver<Event>,
+}
+
+impl Events {
+    /// Listens to both. The threads end when the guest does.
+    pub fn listen(control: UnixStream, console: Receiver<Vec<u8>>) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let messages = sender.clone();
+        thread::spawn(move || listen_to_control(control, &messages));
+        thread::spawn(move || listen_to_console(&console, &sender));
+        Self { receiver }
+    }
+
+    /// The next event; `None` if there is none by the deadline, or never will be.
+    pub fn next(&self, deadline: Instant) -> Option<Event> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.receiver.recv_timeout(left).ok()
+    }
+}
+
+fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
+    let mut control = BufReader::new(control);
+    loop {
+        let event = match frame::read_frame(&mut control) {
+            Ok(Some(message)) => Event::Message(message),
+            Ok(None) => Event::ControlClosed(None),
+            Err(error) => Event::ControlClosed(Some(error.to_string())),
+        };
+        let last = matches!(event, Event::ControlClosed(_));
+        if to.send(event).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn listen_to_console(console: &Receiver<Vec<u8>>, to: &Sender<Event>) {
+    let mut watcher = Watcher::new();
+    let forward = |findings: Vec<Finding>| {
+        findings
+            .into_iter()
+            .all(|finding| to.send(Event::Finding(Box::new(finding))).is_ok())
+    };
+    for chunk in console {
+        if !forward(watcher.push(&chunk)) {
+            return;
+        }
+    }
+    if forward(watcher.finish()) {
+        // Nobody listens any more if this fails, which is fine.
+        let _ = to.send(Event::ConsoleClosed);
+    }
+}

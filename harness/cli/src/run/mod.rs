@@ -1,0 +1,336 @@
+//! `lookback run` and `lookback fsstress`: scenario → plan → guest → results →
+//! oracle → findings → report.
+
+mod case;
+mod events;
+mod folder;
+mod interrupt;
+mod servers;
+mod session;
+
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lookback_engine::{Disk, Engine, GuestSpec, Request, SocketDir, choose};
+use lookback_image::{Ext4Pair, Ext4Spec, e2fsck, ext4_pair, initramfs};
+use lookback_kernel::{KernelFiles, Layout, Profile};
+use lookback_report::{
+    CaseResult, Console, Fsck, FsckStatus, Kernel, Problem, RunResult, Status, terminal::Style,
+};
+use lookback_scenario::{DEFAULT_SEED, Fsstress, Library, Overrides, Plan, Scenario};
+use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER, PORT};
+
+use crate::{
+    args::{EngineArg, FsstressArgs, GuestArgs, RunArgs},
+    failure::Failure,
+    paths,
+    progress::BuildProgress,
+    run::{folder::Folder, servers::Servers, session::Session},
+};
+
+/// Said where the arm `plain` is left out.
+pub const PLAIN_NEEDS_ROOT: &str =
+    "the arm plain is left out: its server changes owners and makes devices, which needs root";
+
+/// Memory of the guest: enough for KASAN's shadow and two page caches.
+const MEMORY_MIB: u32 = 1024;
+const CPUS: u32 = 2;
+
+/// `lookback run`.
+pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let directory = match &args.scenario_dir {
+        Some(directory) => directory.clone(),
+        None => paths::checkout()?.join("scenarios"),
+    };
+    let overrides = Overrides {
+        seed: args.seed,
+        ..Overrides::default()
+    };
+    let plans = Library::load(&directory)?.plans(&args.scenarios, &overrides)?;
+    run(plans, args.seed.unwrap_or(DEFAULT_SEED), &args.guest)
+}
+
+/// `lookback fsstress`.
+pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
+    let load = Fsstress {
+        ops: args.ops,
+        procs: vec![args.procs],
+        mix: args.mix.clone().unwrap_or_default(),
+        seed: Some(args.seed),
+    };
+    let scenario = Scenario {
+        name: "fsstress".into(),
+        about: "a generated load gives the same on every arm".into(),
+        arms: args.arms.clone(),
+        cases: vec![],
+        fsstress: Some(load),
+        ..Scenario::of_trace("fsstress", vec![], vec![])
+    };
+    let plans = scenario.expand(&Overrides::default());
+    run(plans, args.seed, &args.guest)
+}
+
+/// Everything a guest is made of.
+struct Bench {
+    kernel: KernelFiles,
+    engine: Box<dyn Engine>,
+    folder: Folder,
+    // Before the sockets' directory, which they are in.
+    servers: Servers,
+    images: Ext4Pair,
+    spec: GuestSpec,
+    // Removed when dropped, after everything that has a socket in it.
+    _sockets: SocketDir,
+}
+
+fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
+    let began = Instant::now();
+    let profile: Profile = args.profile.into();
+    let mut skipped_plain = false;
+    if !nix::unistd::geteuid().is_root() {
+        for plan in &mut plans {
+            let before = plan.case.arms.len();
+            plan.case.arms.retain(|arm| *arm != Arm::Plain);
+            skipped_plain |= plan.case.arms.len() != before;
+        }
+    }
+    if skipped_plain {
+        println!("{PLAIN_NEEDS_ROOT}");
+    }
+
+    let bench = prepare(args, profile)?;
+    let limit = Duration::from_secs(args.timeout.unwrap_or(match profile {
+        Profile::Fast => 300,
+        Profile::Debug => 1800,
+    }));
+    let boot_limit = Duration::from_secs(args.boot_timeout);
+    let booting = Instant::now();
+    let mut session = Session::boot(bench.engine.as_ref(), &bench.spec, boot_limit)?;
+    let boot = booting.elapsed();
+    let ready = session.ready.clone();
+    println!(
+        "Linux {}, agent ready {:.1} s after the start (boot {:.1} s, by the guest's clock {:.1} s)",
+        ready.release,
+        began.elapsed().as_secs_f64(),
+        boot.as_secs_f64(),
+        ready.uptime.as_secs_f64()
+    );
+    let needs_extension = plans.iter().any(|plan| plan.case.arms.contains(&Arm::Backed));
+    if let (true, Some(why)) = (needs_extension, &ready.no_extension) {
+        let _ = session.power_off();
+        bench.discard()?;
+        return Err(Failure::NoExtension {
+            kernel: args.kernel.clone(),
+            release: ready.release,
+            why: why.clone(),
+        });
+    }
+
+    let kernel = Kernel {
+        name: bench.kernel.name.clone(),
+        release: ready.release,
+        profile: profile.to_string(),
+    };
+    let mut result = RunResult::new(&bench.folder.id, bench.engine.name(), kernel, seed);
+    result.boot_ms = Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    for finding in std::mem::take(&mut session.boot_findings) {
+        result.console.push(Console {
+            finding: case::of_kernel(finding),
+            case: None,
+        });
+    }
+
+    let alive = cases(&plans, &mut session, &bench, limit, &mut result)?;
+    finish(session, alive, &bench, &mut result);
+    result.total_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    result.finish();
+    write(&result, &bench, args)?;
+
+    let style = Style {
+        color: std::io::stdout().is_terminal(),
+    };
+    print!("{}", lookback_report::terminal::render(&result, style));
+    println!("{}", bench.folder.path.display());
+    Ok(ExitCode::from(result.exit_code))
+}
+
+fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
+    let layout = Layout::discover()?;
+    let mut progress = BuildProgress::new(&args.kernel);
+    let kernel = lookback_kernel::ensure(&layout, &args.kernel, profile, &mut progress);
+    progress.finish();
+    let kernel = kernel?;
+    let choice = choose(match args.engine {
+        EngineArg::Auto => Request::Auto,
+        EngineArg::Kvm => Request::Kvm,
+        EngineArg::Qemu => Request::Qemu,
+    })?;
+    println!("{}", choice.why);
+    let agent = paths::agent(args.agent.as_deref())?;
+
+    let folder = Folder::create(&paths::output()?, &folder::stamp(SystemTime::now()))?;
+    let recipe = layout.guest_kernel.with_file_name("images").join("ext4.toml");
+    let images = ext4_pair(&folder.path, &Ext4Spec::read(&recipe)?)?;
+    let initramfs_path = folder.path.join("initramfs.cpio");
+    initramfs(&agent, &initramfs_path)?;
+
+    let sockets = SocketDir::new()?;
+    interrupt::remove_on_signal(sockets.path())
+        .map_err(Failure::io("catch signals to clean up", sockets.path()))?;
+    let servers = Servers::start(&folder, &sockets)?;
+    let disk = |path: &Path, serial: &str| Disk {
+        path: path.to_owned(),
+        serial: serial.to_owned(),
+        readonly: false,
+    };
+    let image = kernel.bzimage.clone().or_else(|| kernel.vmlinux.clone());
+    let spec = GuestSpec {
+        kernel: image.unwrap_or_else(|| PathBuf::from(&kernel.name)),
+        initramfs: initramfs_path,
+        memory_mib: MEMORY_MIB,
+        cpus: CPUS,
+        run_dir: folder.path.clone(),
+        control_port: PORT.to_owned(),
+        disks: vec![disk(&images.lower, DISK_LOWER), disk(&images.ext4, DISK_EXT4)],
+        shares: servers.shares(),
+        ..GuestSpec::default()
+    };
+    Ok(Bench {
+        kernel,
+        engine: choice.engine,
+        folder,
+        servers,
+        images,
+        spec,
+        _sockets: sockets,
+    })
+}
+
+/// Runs the cases until the guest is gone. Returns whether it is still there.
+fn cases(
+    plans: &[Plan],
+    session: &mut Session,
+    bench: &Bench,
+    limit: Duration,
+    result: &mut RunResult,
+) -> Result<bool, Failure> {
+    let bar = ProgressBar::new(plans.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {msg} {wide_bar} {elapsed}") {
+        bar.set_style(style);
+    }
+    let mut ended_in: Option<&str> = None;
+    for plan in plans {
+        let id = plan.case.id.as_str();
+        bar.set_message(id.to_owned());
+        let bare = |status| CaseResult::new(&plan.scenario, id, &plan.title, status);
+        let case = if let Some(culprit) = ended_in {
+            bare(Status::NotRun {
+                reason: format!("the guest ended in {culprit}"),
+            })
+        } else if plan.case.arms.is_empty() {
+            bare(Status::Skipped {
+                reason: "none of its arms was asked for".into(),
+            })
+        } else {
+            let (case, alive) = case::run(plan, session, &bench.servers, &bench.folder, limit)?;
+            if !alive {
+                ended_in = Some(id);
+            }
+            case
+        };
+        result.cases.push(case);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(ended_in.is_none())
+}
+
+/// Ends the guest and checks what it leaves behind.
+fn finish(session: Session, alive: bool, bench: &Bench, result: &mut RunResult) {
+    let mut clean = alive;
+    if alive {
+        let (findings, problem) = session.power_off();
+        for finding in findings {
+            result.console.push(Console {
+                finding: case::of_kernel(finding),
+                case: None,
+            });
+        }
+        if let Some(problem) = problem {
+            clean = false;
+            result.problem = Some(Problem::Crash(problem));
+        }
+    } else {
+        drop(session);
+    }
+    for (name, image) in [
+        (DISK_LOWER, &bench.images.lower),
+        (DISK_EXT4, &bench.images.ext4),
+    ] {
+        let fsck = if clean {
+            check(image)
+        } else {
+            let reason = "the guest did not unmount it".to_owned();
+            (FsckStatus::NotRun { reason }, String::new())
+        };
+        result.fsck.push(Fsck {
+            image: name.to_owned(),
+            status: fsck.0,
+            output: fsck.1,
+        });
+    }
+}
+
+fn check(image: &Path) -> (FsckStatus, String) {
+    match e2fsck(image) {
+        Ok(report) if report.clean => (FsckStatus::Clean, report.text),
+        Ok(report) => (FsckStatus::Errors, report.text),
+        Err(error) => {
+            let reason = error.to_string();
+            (FsckStatus::NotRun { reason }, String::new())
+        }
+    }
+}
+
+fn write(result: &RunResult, bench: &Bench, args: &GuestArgs) -> Result<(), Failure> {
+    let json = bench.folder.path.join("result.json");
+    let junit = bench.folder.path.join("junit.xml");
+    lookback_report::write_junit(&junit, result)?;
+    lookback_report::write(&json, result)?;
+    if let Some(path) = &args.json {
+        lookback_report::write(path, result)?;
+    }
+    if let Some(path) = &args.junit {
+        lookback_report::write_junit(path, result)?;
+    }
+    // What the next run makes anew; after a failure it is evidence.
+    if result.exit_code == 0 {
+        bench.remove_images()?;
+        for name in ["share-backed", "share-plain", "initramfs.cpio"] {
+            bench.folder.remove(name)?;
+        }
+    }
+    bench.folder.make_latest()
+}
+
+impl Bench {
+    fn remove_images(&self) -> Result<(), Failure> {
+        for image in [&self.images.lower, &self.images.ext4] {
+            fs::remove_file(image).map_err(Failure::io("remove", image))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the directory of a run that has no result.
+    fn discard(self) -> Result<(), Failure> {
+        let path = self.folder.path.clone();
+        drop(self);
+        fs::remove_dir_all(&path).map_err(Failure::io("remove", path))
+    }
+}

@@ -1,0 +1,70 @@
+//! The servers of the two shares.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use lookback_engine::{Share, SocketDir};
+use lookback_fs_backend::{Backend, BackendConfig, BackendHandle, Counters};
+use lookback_wire::{
+    control::{OUTSIDE, STACK, TAG_BACKED, TAG_PLAIN},
+    rules::Rules,
+};
+
+use crate::{failure::Failure, run::folder::Folder};
+
+/// The servers of the two shares, each with a directory of the run.
+#[derive(Debug)]
+pub struct Servers {
+    backed: BackendHandle,
+    plain: BackendHandle,
+}
+
+impl Servers {
+    /// Starts both. The backed share's root holds the two directories the
+    /// guest expects there; the plain one's begins empty.
+    pub fn start(folder: &Folder, sockets: &SocketDir) -> Result<Self, Failure> {
+        for name in ["share-backed", "share-plain"] {
+            let path = folder.directory(name)?;
+            // As on the guest's own file systems; the process's umask has no say.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+                .map_err(Failure::io("set the mode of", &path))?;
+        }
+        folder.directory(&format!("share-backed/{STACK}"))?;
+        folder.directory(&format!("share-backed/{OUTSIDE}"))?;
+        folder.directory(&format!("share-plain/{OUTSIDE}"))?;
+
+        let start = |tag: &str, offer_backing| {
+            let directory = folder.path.join(format!("share-{tag}"));
+            let mut config = BackendConfig::new(sockets.socket(tag), directory);
+            config.tag = Some(tag.to_owned());
+            config.offer_backing = offer_backing;
+            Backend::spawn(config)
+        };
+        Ok(Self {
+            backed: start(TAG_BACKED, true)?,
+            plain: start(TAG_PLAIN, false)?,
+        })
+    }
+
+    /// What the guest's devices connect to.
+    pub fn shares(&self) -> Vec<Share> {
+        [(TAG_BACKED, &self.backed), (TAG_PLAIN, &self.plain)]
+            .map(|(tag, server)| Share {
+                tag: tag.to_owned(),
+                socket: server.socket().to_owned(),
+            })
+            .into()
+    }
+
+    /// Makes the backed share answer by these rules, and both count from zero.
+    pub fn begin_case(&self, rules: &Rules) -> Result<(), Failure> {
+        self.backed.set_rules(rules.clone())?;
+        self.backed.reset_counters();
+        self.plain.reset_counters();
+        Ok(())
+    }
+
+    /// What both were asked since: of the backed share, then of the plain one.
+    pub fn counters(&self) -> (Counters, Counters) {
+        (self.backed.counters(), self.plain.counters())
+    }
+}

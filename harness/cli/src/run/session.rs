@@ -1,0 +1,302 @@
+//! A running guest and the conversation with its agent.
+
+use std::{
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
+
+use lookback_engine::{Engine, Guest, GuestSpec};
+use lookback_oracle::CaseRun;
+use lookback_triage::Finding;
+use lookback_wire::{
+    control::{Arm, CasePlan, FromGuest, PROTOCOL, ToGuest},
+    frame,
+};
+
+use crate::{
+    failure::Failure,
+    run::events::{Event, Events},
+};
+
+/// How long a guest that has said goodbye may take to be gone, and a dying one
+/// to print its last words.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+/// Lines of the console shown when a guest does not come up.
+const TAIL: usize = 40;
+
+/// What the agent says of itself when it is ready.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// uname -r
+    pub release: String,
+    /// From the kernel's start to the agent, by the guest's clock.
+    pub uptime: Duration,
+    /// Why backed arms can't run, if they can't.
+    pub no_extension: Option<String>,
+}
+
+/// How a case ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The agent has run it to its end.
+    Done,
+    /// The guest is gone.
+    GuestDied(String),
+    /// It took longer than it may. The guest has been killed.
+    TimedOut,
+}
+
+/// What came back from one case.
+#[derive(Debug)]
+pub struct CaseReturn {
+    /// For the oracle.
+    pub run: CaseRun,
+    /// How it ended.
+    pub ended: Ended,
+    /// What the kernel complained about meanwhile.
+    pub findings: Vec<Finding>,
+    /// Arms that could not be mounted or unmounted: what, and whether
+    /// something was still in use.
+    pub troubles: Vec<(String, bool)>,
+    /// What the agent itself failed at.
+    pub broken: Vec<String>,
+    /// Microseconds the trace took on each arm.
+    pub micros: Vec<(Arm, u64)>,
+}
+
+/// A running guest. Dropping it ends the guest.
+#[derive(Debug)]
+pub struct Session {
+    guest: Box<dyn Guest>,
+    control: UnixStream,
+    events: Events,
+    /// What the agent said of itself.
+    pub ready: Ready,
+    /// What the kernel complained about before the first case.
+    pub boot_findings: Vec<Finding>,
+}
+
+impl Session {
+    /// Boots a guest and waits for its agent.
+    pub fn boot(engine: &dyn Engine, spec: &GuestSpec, limit: Duration) -> Result<Self, Failure> {
+        let deadline = Instant::now() + limit;
+        let mut guest = engine.boot(spec)?;
+        let (Some(control), Some(console)) = (guest.control(), guest.console()) else {
+            return Err(Failure::NoAgent("the engine gave no control stream".into()));
+        };
+        let reader = control
+            .try_clone()
+            .map_err(Failure::io("use the control stream of", &spec.kernel))?;
+        let events = Events::listen(reader, console);
+        let mut boot_findings = Vec::new();
+        if let Err(error) = frame::write_frame(&mut &control, &ToGuest::Hello { protocol: PROTOCOL })
+        {
+            let why = format!("the guest does not take a greeting: {error}");
+            return Err(no_agent(&why, guest.as_ref()));
+        }
+        let ready = loop {
+            let why = match events.next(deadline) {
+                Some(Event::Message(FromGuest::Ready {
+                    protocol,
+                    release,
+                    uptime_ms,
+                    extension,
+                    extension_error,
+                })) => {
+                    if protocol != PROTOCOL {
+                        let why = format!(
+                            "the agent speaks protocol {protocol}, this program {PROTOCOL}: \
+                             build both from one checkout"
+                        );
+                        return Err(Failure::Agent(why));
+                    }
+                    let lacks = extension_error.unwrap_or_else(|| "it does not say why".into());
+                    break Ready {
+                        release,
+                        uptime: Duration::from_millis(uptime_ms),
+                        no_extension: (!extension).then_some(lacks),
+                    };
+                }
+                Some(Event::Message(FromGuest::Broken(why))) => format!("the agent failed: {why}"),
+                Some(Event::Message(other)) => {
+                    format!("the agent answered the greeting with {other:?}")
+                }
+                Some(Event::Finding(finding)) => {
+                    boot_findings.push(*finding);
+                    continue;
+                }
+                Some(Event::ControlClosed(Some(error))) => {
+                    format!("the control stream broke: {error}")
+                }
+                Some(Event::ControlClosed(None) | Event::ConsoleClosed) => {
+                    "the guest ended before its agent answered".into()
+                }
+                None => format!("no answer from the agent within {} s", limit.as_secs()),
+            };
+            return Err(no_agent(&why, guest.as_ref()));
+        };
+        Ok(Self {
+            guest,
+            control,
+            events,
+            ready,
+            boot_findings,
+        })
+    }
+
+    /// Runs one case to its end, the guest's, or the limit's.
+    pub fn run_case(&mut self, plan: &CasePlan, limit: Duration) -> CaseReturn {
+        let deadline = Instant::now() + limit;
+        let mut back = CaseReturn {
+            run: CaseRun::default(),
+            ended: Ended::Done,
+            findings: Vec::new(),
+            troubles: Vec::new(),
+            broken: Vec::new(),
+            micros: Vec::new(),
+        };
+        let request = ToGuest::RunCase(Box::new(plan.clone()));
+        if let Err(error) = frame::write_frame(&mut &self.control, &request) {
+            back.ended = Ended::GuestDied(format!("the guest takes no case: {error}"));
+            return back;
+        }
+        loop {
+            match self.events.next(deadline) {
+                Some(Event::Message(message)) => {
+                    if self.take(message, plan, &mut back) {
+                        return back;
+                    }
+                }
+                Some(Event::Finding(finding)) => back.findings.push(*finding),
+                Some(Event::ControlClosed(error)) => {
+                    self.last_words(&mut back.findings);
+                    let why = error.map_or_else(String::new, |error| format!(": {error}"));
+                    back.ended = Ended::GuestDied(format!("the guest ended{why}"));
+                    return back;
+                }
+                Some(Event::ConsoleClosed) => {
+                    back.ended = Ended::GuestDied("the guest ended".into());
+                    return back;
+                }
+                None => {
+                    back.ended = Ended::TimedOut;
+                    if let Err(error) = self.guest.kill() {
+                        back.broken.push(error.to_string());
+                    }
+                    self.last_words(&mut back.findings);
+                    return back;
+                }
+            }
+        }
+    }
+
+    /// Returns whether the message was the case's last.
+    fn take(&self, message: FromGuest, plan: &CasePlan, back: &mut CaseReturn) -> bool {
+        match message {
+            FromGuest::Outcomes {
+                arm,
+                setup,
+                worker,
+                first,
+                outcomes,
+            } => {
+                let added = back.run.add_outcomes(arm, setup, worker, first, outcomes);
+                back.broken.extend(added.err().map(|error| error.to_string()));
+            }
+            FromGuest::Tree {
+                arm,
+                phase,
+                snapshot,
+            } => back.run.add_tree(arm, phase, snapshot),
+            FromGuest::Trouble { arm, what, leak } => {
+                let arm = arm.map_or_else(String::new, |arm| format!("{arm}: "));
+                back.troubles.push((format!("{arm}{what}"), leak));
+            }
+            FromGuest::Broken(why) => back.broken.push(why),
+            FromGuest::CaseDone { id, micros } => {
+                if id != plan.id {
+                    back.broken.push(format!("the agent says that case {id} is done"));
+                }
+                back.micros = micros;
+                return true;
+            }
+            other => back.broken.push(format!("unexpected message {other:?}")),
+        }
+        false
+    }
+
+    /// Collects what the kernel still says until the console ends.
+    fn last_words(&self, findings: &mut Vec<Finding>) {
+        let deadline = Instant::now() + LAST_WORDS;
+        loop {
+            match self.events.next(deadline) {
+                Some(Event::Finding(finding)) => findings.push(*finding),
+                Some(Event::ConsoleClosed) | None => return,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The last lines of the console.
+    pub fn console_tail(&self) -> String {
+        self.guest.console_tail(TAIL)
+    }
+
+    /// Has the guest unmount everything and reset. Returns what the kernel
+    /// still complained about, and why the guest did not end as it should, if
+    /// so.
+    pub fn power_off(mut self) -> (Vec<Finding>, Option<String>) {
+        let mut findings = Vec::new();
+        let sent = frame::write_frame(&mut &self.control, &ToGuest::PowerOff);
+        let mut problem = sent
+            .err()
+            .map(|error| format!("the guest can't be told to power off: {error}"));
+        let deadline = Instant::now() + LAST_WORDS;
+        let mut bye = false;
+        while problem.is_none() {
+            match self.events.next(deadline) {
+                Some(Event::Finding(finding)) => findings.push(*finding),
+                Some(Event::Message(FromGuest::Bye)) => bye = true,
+                Some(Event::Message(FromGuest::Trouble { what, .. })) => problem = Some(what),
+                Some(Event::Message(FromGuest::Broken(why))) => problem = Some(why),
+                Some(Event::Message(other)) => problem = Some(format!("unexpected {other:?}")),
+                Some(Event::ControlClosed(_)) => {}
+                Some(Event::ConsoleClosed) => break,
+                None => {
+                    problem = Some(format!(
+                        "the guest still ran {} s after it was told to power off",
+                        LAST_WORDS.as_secs()
+                    ));
+                }
+            }
+        }
+        if problem.is_none() && !bye {
+            problem = Some("the guest ended without having unmounted everything".into());
+        }
+        if problem.is_some() {
+            // The run has failed already; this only sees that nothing is left.
+            let _ = self.guest.kill();
+            self.last_words(&mut findings);
+        }
+        match self.guest.wait(deadline) {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                problem.get_or_insert_with(|| "the guest's machine did not end".into());
+            }
+            Err(error) => {
+                problem.get_or_insert_with(|| error.to_string());
+            }
+        }
+        (findings, problem)
+    }
+}
+
+fn no_agent(why: &str, guest: &dyn Guest) -> Failure {
+    let mut text = format!("{why}; the console's last lines:\n{}", guest.console_tail(TAIL));
+    let said = guest.diagnostics();
+    if !said.trim().is_empty() {
+        text.push_str("\nand the engine said:\n");
+        text.push_str(&said);
+    }
+    Failure::NoAgent(text)
+}

@@ -15,7 +15,8 @@ const SOCKET_MAX: usize = 107;
 /// A guest to boot.
 #[derive(Debug, Clone)]
 pub struct GuestSpec {
-    /// bzImage of the guest.
+    /// The guest's bzImage, or its vmlinux if built with CONFIG_PVH: that one has
+    /// nothing to decompress and is up about a second earlier under translation.
     pub kernel: PathBuf,
     /// cpio archive that the kernel unpacks as its root.
     pub initramfs: PathBuf,

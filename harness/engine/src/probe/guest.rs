@@ -35,8 +35,10 @@ pub(super) const PORT: u16 = 0x10;
 pub(super) const FINE: u8 = b'k';
 /// Its answer when the handler did not run exactly once.
 pub(super) const WRONG: u8 = b'w';
-/// Turns of the loop: some milliseconds of a CPU, seconds of an emulator.
-const TURNS: u32 = 20_000_000;
+/// Turns of the loop: about a millisecond of a CPU and a tenth of a second of
+/// KVM within a translated machine; seconds where each instruction is emulated
+/// (some 3 microseconds apiece, as seen).
+const TURNS: u32 = 2_000_000;
 
 /// Guest memory, ready to run at [`CODE`]; `xcr0` are the state components to
 /// enable, save and restore, none without XSAVE.

@@ -113,7 +113,7 @@ fn start(vcpu: &VcpuFd, xsave: bool) -> Result<(), kvm_ioctls::Error> {
 fn answer(vcpu: &mut VcpuFd, components: Option<u64>, deadline: Instant) -> Result<(), String> {
     loop {
         if Instant::now() > deadline {
-            return Err("a loop of some milliseconds took more than a second".to_owned());
+            return Err("a loop of some milliseconds did not end within a second".to_owned());
         }
         let problem = match vcpu.run() {
             Ok(VcpuExit::IoOut(guest::PORT, [guest::FINE])) => return Ok(()),
@@ -121,6 +121,8 @@ fn answer(vcpu: &mut VcpuFd, components: Option<u64>, deadline: Instant) -> Resu
                 return Err("an int3 did not reach its handler once".to_owned());
             }
             Ok(VcpuExit::Intr) => continue,
+            // The registers are reset: they tell no place.
+            Ok(VcpuExit::Shutdown) => return Err("a triple fault (KVM_EXIT_SHUTDOWN)".to_owned()),
             Ok(VcpuExit::InternalError) => "KVM_EXIT_INTERNAL_ERROR".to_owned(),
             Ok(other) => format!("unexpected exit {other:?}"),
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => continue,

@@ -122,8 +122,8 @@ fn machine(args: &mut Arguments, spec: &GuestSpec, accel: Accel) {
 fn cmdline(spec: &GuestSpec) -> String {
     // reboot=t: microvm has no power-off; a triple fault under -no-reboot ends
     // QEMU. panic=-1 takes that way at once, oops=panic keeps a damaged kernel
-    // from going on.
-    let mut line = "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7".to_owned();
+    // from going on. printk.time=1 tells the kernel's lines from a program's.
+    let mut line = "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1".to_owned();
     let extra = spec.cmdline.trim();
     if !extra.is_empty() {
         line.push(' ');
@@ -223,7 +223,7 @@ mod tests {
     #[rstest]
     #[case("-kernel", &["/k/bzImage"])]
     #[case::a_plain_path_keeps_its_comma("-initrd", &["/k/a,b.cpio"])]
-    #[case("-append", &["console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 nokaslr quiet"])]
+    #[case("-append", &["console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1 nokaslr quiet"])]
     #[case("-smp", &["3"])]
     #[case("-object", &["memory-backend-memfd,id=mem,size=640M,share=on"])]
     #[case("-m", &["640M"])]

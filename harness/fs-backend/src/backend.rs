@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use lookback_wire::rules::{Rules, RulesError};
+use nix::sys::resource::{Resource, getrlimit};
 use tracing::warn;
 use virtiofsd::limits::setup_rlimit_nofile;
 
@@ -19,6 +20,9 @@ use crate::device::MAX_TAG_LEN;
 use crate::session::ServerThread;
 use crate::shared::Shared;
 use crate::socket::Socket;
+
+/// virtiofsd's default, too: a file is open for every inode the guest knows.
+const OPEN_FILES: u64 = 1_000_000;
 
 /// Starts backends.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ impl Backend {
             return Err(BackendError::Tag { tag: tag.clone() });
         }
         let root = root(&config.shared_dir)?;
-        let limit = setup_rlimit_nofile(None).map_err(BackendError::OpenFiles)?;
+        let limit = raise_open_files()?;
         let socket = Socket::bind(&config.socket)?;
 
         let shared = Arc::new(Shared::new(config.rules.clone()));
@@ -51,6 +55,7 @@ impl Backend {
         let server = ServerThread {
             config,
             root,
+            // Half: a run has two backends in one process.
             guest_files: limit / 2,
             shared: Arc::clone(&shared),
             control: Arc::clone(&control),
@@ -173,6 +178,19 @@ impl Drop for BackendHandle {
             warn!("{}: {error}", self.socket.display());
         }
     }
+}
+
+/// Raises RLIMIT_NOFILE to what a guest may need, or as far as it goes; returns
+/// the limit.
+fn raise_open_files() -> Result<u64, BackendError> {
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| system("getrlimit")(errno.into()))?;
+    if soft >= OPEN_FILES {
+        return Ok(soft);
+    }
+    setup_rlimit_nofile(Some(OPEN_FILES))
+        .or_else(|_| setup_rlimit_nofile(Some(hard)))
+        .map_err(BackendError::OpenFiles)
 }
 
 /// The share's root as the passthrough opens it: absolute, without symlinks.

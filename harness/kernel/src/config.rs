@@ -42,8 +42,9 @@ pub enum ConfigError {
     },
     /// Kconfig did not take what a fragment asks for.
     #[error(
-        "{} asks for {symbol}={wanted} but Kconfig made it {got}: a dependency is not met",
-        path.display()
+        "{} asks for {symbol}={wanted} but Kconfig made it {got}: {}",
+        path.display(),
+        if wanted == "n" { "another symbol selects it" } else { "a dependency is not met" }
     )]
     Refused {
         /// The fragment.

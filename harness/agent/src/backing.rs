@@ -1,6 +1,7 @@
 //! The extension's ioctls, and whether this kernel has them.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -50,6 +51,13 @@ pub enum BackingError {
         /// Why not.
         source: Errno,
     },
+}
+
+impl BackingError {
+    /// What was to be registered is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, BackingError::Open { source, .. } if source.kind() == ErrorKind::NotFound)
+    }
 }
 
 /// The root of a mounted share, for its ioctls.

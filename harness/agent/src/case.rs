@@ -101,7 +101,7 @@ impl Case<'_> {
             let bases = self.arms.setup_bases(arm);
             self.trace(arm, true, &bases)?;
         }
-        self.register()?;
+        self.register(false)?;
         for &arm in &arms {
             let bases = self.arms.bases(arm);
             let micros = self.trace(arm, false, &bases)?;
@@ -146,8 +146,9 @@ impl Case<'_> {
         })
     }
 
-    /// Hand out the backing ids and walk to the stacking root once.
-    fn register(&mut self) -> Result<(), CaseError> {
+    /// Hand out the backing ids and walk to the stacking root once. The second
+    /// time (`again`) the trace may have removed what an id stood for.
+    fn register(&mut self, again: bool) -> Result<(), CaseError> {
         if !self.arms.has(Arm::Backed) {
             return Ok(());
         }
@@ -159,7 +160,10 @@ impl Case<'_> {
             } else {
                 format!("{lower}/{}", registration.path)
             };
-            backing::register(&root, registration.id, &path)?;
+            match backing::register(&root, registration.id, &path) {
+                Err(e) if again && e.is_missing() => say(format!("case {}: {e}", self.plan.id)),
+                other => other?,
+            }
         }
         drop(root);
         let stack = self.arms.root(Arm::Backed);
@@ -218,7 +222,7 @@ impl Case<'_> {
         if remounted {
             self.unmount()?;
             self.mount(false)?;
-            self.register()?;
+            self.register(true)?;
             self.send_trees(Phase::Remounted)?;
         }
         if lower {

@@ -11,7 +11,8 @@ pub(super) enum Node {
     Dir,
     /// Index into the sizes: hard links share it.
     File(usize),
-    Symlink,
+    /// Index into the targets.
+    Symlink(usize),
     Special,
 }
 
@@ -20,12 +21,28 @@ pub(super) enum Node {
 pub(super) struct Model {
     nodes: BTreeMap<String, Node>,
     sizes: Vec<u64>,
-    /// What each slot has open: `None` closed, `Some(None)` no regular file.
-    pub slots: [Option<Option<usize>>; SLOTS],
+    /// Targets of symlinks: relative, and never upwards.
+    targets: Vec<String>,
+    /// What each slot has open.
+    pub slots: [Option<Slot>; SLOTS],
+}
+
+/// An open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// The regular file's index into the sizes.
+    pub inode: Option<usize>,
+    /// It takes pread(2).
+    pub reads: bool,
+    /// It takes pwrite(2) and ftruncate(2).
+    pub writes: bool,
 }
 
 /// Open files a worker keeps at most.
 pub(super) const SLOTS: usize = 4;
+
+/// Symlinks one path may lead through (MAXSYMLINKS, linux/namei.h).
+const LINKS: usize = 40;
 
 impl Model {
     pub fn new(home: &str) -> Model {
@@ -33,6 +50,7 @@ impl Model {
         Model {
             nodes,
             sizes: Vec::new(),
+            targets: Vec::new(),
             slots: [None; SLOTS],
         }
     }
@@ -55,11 +73,39 @@ impl Model {
         self.sizes.get(inode).copied().unwrap_or(0)
     }
 
+    /// The regular file a system call that follows symlinks comes to.
     pub fn file(&self, path: &str) -> Option<usize> {
-        match self.get(path) {
+        match self.get(&self.resolve(path, true)?) {
             Some(Node::File(inode)) => Some(inode),
             _ => None,
         }
+    }
+
+    /// Where `path` leads with the symlinks on the way to its last name
+    /// followed, and that one too if `last`; `None` for too many of them.
+    fn resolve(&self, path: &str, last: bool) -> Option<String> {
+        let mut done = String::new();
+        let mut todo: Vec<String> = path.rsplit('/').map(Into::into).collect();
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            let at = if done.is_empty() {
+                name
+            } else {
+                format!("{done}/{name}")
+            };
+            match self.get(&at) {
+                Some(Node::Symlink(target)) if last || !todo.is_empty() => {
+                    links += 1;
+                    if links > LINKS {
+                        return None;
+                    }
+                    let target = self.targets.get(target)?;
+                    todo.extend(target.rsplit('/').map(Into::into));
+                }
+                _ => done = at,
+            }
+        }
+        Some(done)
     }
 
     pub fn resize(&mut self, inode: Option<usize>, size: u64) {
@@ -77,68 +123,90 @@ impl Model {
 
     /// A new name, if its directory exists and it does not.
     pub fn add(&mut self, path: &str, node: Node) {
-        if self.parent_exists(path) {
-            self.nodes.entry(path.to_owned()).or_insert(node);
+        if let Some(at) = self.resolve(path, false)
+            && self.parent_exists(&at)
+        {
+            self.nodes.entry(at).or_insert(node);
         }
     }
 
     pub fn add_file(&mut self, path: &str) {
-        if self.parent_exists(path) && !self.nodes.contains_key(path) {
-            self.nodes
-                .insert(path.to_owned(), Node::File(self.sizes.len()));
-            self.sizes.push(0);
+        self.add(path, Node::File(self.sizes.len()));
+        self.sizes.push(0);
+    }
+
+    pub fn add_symlink(&mut self, path: &str, target: &str) {
+        self.add(path, Node::Symlink(self.targets.len()));
+        self.targets.push(target.to_owned());
+    }
+
+    /// open(2) with O_CREAT, which makes the target of a dangling symlink.
+    pub fn open_or_add(&mut self, path: &str, exclusive: bool) {
+        if let Some(at) = self.resolve(path, !exclusive) {
+            self.add_file(&at);
         }
     }
 
     pub fn link(&mut self, old: &str, new: &str) {
-        match self.get(old) {
+        match self.resolve(old, false).and_then(|at| self.get(&at)) {
             None | Some(Node::Dir) => {}
             Some(node) => self.add(new, node),
         }
     }
 
     pub fn unlink(&mut self, path: &str) {
-        if self.get(path).is_some_and(|node| node != Node::Dir) {
-            self.nodes.remove(path);
+        if let Some(at) = self.resolve(path, false)
+            && self.get(&at).is_some_and(|node| node != Node::Dir)
+        {
+            self.nodes.remove(&at);
         }
     }
 
     pub fn rmdir(&mut self, path: &str) {
-        if self.get(path) == Some(Node::Dir) && self.is_empty(path) {
-            self.nodes.remove(path);
+        if let Some(at) = self.resolve(path, false)
+            && self.get(&at) == Some(Node::Dir)
+            && self.is_empty(&at)
+        {
+            self.nodes.remove(&at);
         }
     }
 
     /// rename(2), with a character device left behind for a whiteout.
     pub fn rename(&mut self, old: &str, new: &str, noreplace: bool, whiteout: bool) {
-        let Some(node) = self.get(old) else { return };
-        if old == new || !self.parent_exists(new) || is_below(new, old) {
+        let Some((old, new)) = self.resolve(old, false).zip(self.resolve(new, false)) else {
+            return;
+        };
+        let Some(node) = self.get(&old) else { return };
+        if old == new || !self.parent_exists(&new) || is_below(&new, &old) {
             return;
         }
-        match self.get(new) {
+        match self.get(&new) {
             Some(_) if noreplace => return,
             // Two links of one inode: rename(2) does nothing.
             Some(Node::File(inode)) if node == Node::File(inode) => return,
             Some(target) if (target == Node::Dir) != (node == Node::Dir) => return,
-            Some(Node::Dir) if !self.is_empty(new) => return,
+            Some(Node::Dir) if !self.is_empty(&new) => return,
             _ => {}
         }
-        let moved = self.take(old);
-        self.nodes.remove(new);
-        self.put(new, moved);
+        let moved = self.take(&old);
+        self.nodes.remove(&new);
+        self.put(&new, moved);
         if whiteout {
-            self.nodes.insert(old.to_owned(), Node::Special);
+            self.nodes.insert(old, Node::Special);
         }
     }
 
     pub fn exchange(&mut self, a: &str, b: &str) {
-        let both = self.get(a).is_some() && self.get(b).is_some();
-        if a == b || !both || is_below(a, b) || is_below(b, a) {
+        let Some((a, b)) = self.resolve(a, false).zip(self.resolve(b, false)) else {
+            return;
+        };
+        let both = self.get(&a).is_some() && self.get(&b).is_some();
+        if a == b || !both || is_below(&a, &b) || is_below(&b, &a) {
             return;
         }
-        let (at_a, at_b) = (self.take(a), self.take(b));
-        self.put(a, at_b);
-        self.put(b, at_a);
+        let (at_a, at_b) = (self.take(&a), self.take(&b));
+        self.put(&a, at_b);
+        self.put(&b, at_a);
     }
 
     fn parent_exists(&self, path: &str) -> bool {
@@ -146,7 +214,8 @@ impl Model {
             .is_some_and(|(parent, _)| self.get(parent) == Some(Node::Dir))
     }
 
-    fn is_empty(&self, dir: &str) -> bool {
+    /// Nothing is in the directory `dir`.
+    pub fn is_empty(&self, dir: &str) -> bool {
         let prefix = format!("{dir}/");
         self.nodes
             .range(prefix.clone()..)
@@ -233,6 +302,24 @@ mod tests {
             ["p0", "p0/a", "p0/ab", "p0/ab/f", "p0/b"]
         );
         assert_eq!(model.get("p0/a"), Some(Node::File(1)));
+    }
+
+    #[test]
+    fn symlinks_lead_to_what_they_name() {
+        let mut model = model();
+        model.add_symlink("p0/l", "a");
+        model.add_symlink("p0/m", "l/f");
+        model.add_symlink("p0/loop", "loop");
+        model.add_file("p0/l/g");
+        model.rename("p0/l/f", "p0/b/f", false, false);
+        model.open_or_add("p0/m", false);
+        model.open_or_add("p0/loop", false);
+        model.unlink("p0/l");
+        assert_eq!(model.file("p0/a/f"), Some(3));
+        let all = [
+            "p0", "p0/a", "p0/a/f", "p0/a/g", "p0/ab", "p0/b", "p0/b/f", "p0/loop", "p0/m",
+        ];
+        assert_eq!(model.matching(|_| true), all);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::MAX_FILE;
 use super::mix::{Kind, Mix};
-use super::model::{Model, Node, SLOTS};
+use super::model::{Model, Node, SLOTS, Slot};
 use crate::op::{Base, Line, NodeKind, Op, Path, RenameFlags, Whence};
 
 /// Directory names in one directory.
@@ -21,6 +21,8 @@ const O_TRUNC: u32 = 0o1_000;
 const O_APPEND: u32 = 0o2_000;
 /// Without it open(2) of a fifo waits for its other end.
 const O_NONBLOCK: u32 = 0o4_000;
+const O_RDONLY: u32 = 0;
+const O_WRONLY: u32 = 1;
 const O_RDWR: u32 = 2;
 
 pub(super) struct Worker<'a> {
@@ -74,7 +76,7 @@ impl<'a> Worker<'a> {
                 Op::Unlink { path: path(&at) }
             }
             Kind::Rmdir => {
-                let at = self.existing(|node| node == Node::Dir);
+                let at = self.directory_to_remove();
                 // The worker's own directory stays: without it nothing more happens.
                 let at = if at == self.home { self.anywhere() } else { at };
                 self.model.rmdir(&at);
@@ -108,7 +110,7 @@ impl<'a> Worker<'a> {
                 path: path(&self.existing(|node| node == Node::Dir)),
             },
             Kind::Readlink => Op::Readlink {
-                path: path(&self.existing(|node| node == Node::Symlink)),
+                path: path(&self.existing(|node| matches!(node, Node::Symlink(_)))),
             },
             Kind::Open => self.open(),
             Kind::Close
@@ -142,9 +144,10 @@ impl<'a> Worker<'a> {
                 }
             }
             Kind::Symlink => {
-                self.model.add(&at, Node::Symlink);
+                let target = self.target();
+                self.model.add_symlink(&at, &target);
                 Op::Symlink {
-                    target: self.target(),
+                    target,
                     path: path(&at),
                 }
             }
@@ -275,7 +278,8 @@ impl<'a> Worker<'a> {
 
     fn open(&mut self) -> Op {
         let slot = self.rng.random_range(0..SLOTS);
-        let mut flags = O_NONBLOCK | self.rng.random_range(0..=O_RDWR);
+        let access = self.pick(&[O_RDONLY, O_WRONLY, O_RDWR, O_RDWR]);
+        let mut flags = O_NONBLOCK | access;
         let create = self.rng.random_bool(0.3);
         if create {
             flags |= O_CREAT;
@@ -297,13 +301,18 @@ impl<'a> Worker<'a> {
             self.existing(is_file)
         };
         if create {
-            self.model.add_file(&at);
+            self.model.open_or_add(&at, flags & O_EXCL != 0);
         }
         let inode = self.model.file(&at);
         if flags & O_TRUNC != 0 {
             self.model.resize(inode, 0);
         }
-        self.model.slots[slot] = self.model.get(&at).map(|_| inode);
+        let open = Slot {
+            inode,
+            reads: access != O_WRONLY,
+            writes: access != O_RDONLY,
+        };
+        self.model.slots[slot] = self.model.get(&at).map(|_| open);
         let mode = if create { 0o644 } else { 0 };
         Op::Open {
             slot: slot_number(slot),
@@ -314,15 +323,20 @@ impl<'a> Worker<'a> {
     }
 
     fn on_slot(&mut self, kind: Kind) -> Op {
-        let open: Vec<_> = (0..SLOTS)
-            .filter(|slot| self.model.slots[*slot].is_some())
+        let suits = |slot: &Slot| match kind {
+            Kind::Pwrite | Kind::Ftruncate => slot.writes && slot.inode.is_some(),
+            Kind::Pread => slot.reads && slot.inode.is_some(),
+            _ => true,
+        };
+        let suited: Vec<_> = (0..SLOTS)
+            .filter(|at| self.model.slots[*at].as_ref().is_some_and(suits))
             .collect();
-        let at = if open.is_empty() || self.rng.random_bool(0.05) {
+        let at = if suited.is_empty() || self.rng.random_bool(0.05) {
             self.rng.random_range(0..SLOTS)
         } else {
-            self.pick(&open)
+            self.pick(&suited)
         };
-        let inode = self.model.slots[at].flatten();
+        let inode = self.model.slots[at].and_then(|slot| slot.inode);
         let size = inode.map_or(0, |inode| self.model.size(inode));
         let slot = slot_number(at);
         match kind {
@@ -385,6 +399,17 @@ impl<'a> Worker<'a> {
         }
         let at = self.rng.random_range(0..found.len());
         found[at].to_owned()
+    }
+
+    /// An empty one half of the time: most are not.
+    fn directory_to_remove(&mut self) -> String {
+        let mut empty = self.model.matching(|node| node == Node::Dir);
+        empty.retain(|at| self.model.is_empty(at));
+        if empty.is_empty() || self.rng.random_bool(0.5) {
+            return self.existing(|node| node == Node::Dir);
+        }
+        let at = self.rng.random_range(0..empty.len());
+        empty[at].to_owned()
     }
 
     /// A name in a directory that most likely exists; taken already now and then.

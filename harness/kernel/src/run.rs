@@ -146,12 +146,13 @@ impl Tool<'_> {
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let lock = self.lock.descriptor();
+        // A number above those the shell gives away itself, or its `exec 3<&0` drops the lock.
         // SAFETY: the closure runs between fork and exec and makes one fcntl call, which is
         // async-signal-safe; the lock outlives the call to spawn.
         unsafe {
             command.pre_exec(move || {
-                // SAFETY: F_SETFD takes an integer and touches no memory.
-                if libc::fcntl(lock, libc::F_SETFD, 0) == -1 {
+                // SAFETY: F_DUPFD takes an integer and touches no memory.
+                if libc::fcntl(lock, libc::F_DUPFD, 100) == -1 {
                     return Err(io::Error::last_os_error());
                 }
                 Ok(())

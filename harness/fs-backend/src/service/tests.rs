@@ -9,6 +9,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use virtio_queue::{Queue, QueueT};
 use virtiofsd::fuse::EntryOut;
+use virtiofsd::passthrough::read_only::PassthroughFsRo;
 use virtiofsd::passthrough::{Config, PassthroughFs};
 use vm_memory::{ByteValued, GuestAddress};
 
@@ -151,7 +152,7 @@ struct Bench {
     guest: Guest,
     service: Service<PassthroughFs>,
     shared: Arc<Shared>,
-    _share: TempDir,
+    share: TempDir,
 }
 
 impl Bench {
@@ -163,7 +164,7 @@ impl Bench {
             guest: Guest::new(),
             service: Service::new(fs, Arc::clone(&shared), offer_backing),
             shared,
-            _share: share,
+            share,
         }
     }
 
@@ -387,6 +388,28 @@ fn a_reply_without_room_is_none(#[case] opcode: u32, #[case] room: &[usize]) {
     let bench = Bench::new(true, vec![]).mounted();
     let reply = bench.call(&request(opcode, 1, &[0; 64]), room);
     assert!(reply.is_empty());
+}
+
+#[test]
+fn nothing_is_done_that_can_t_be_answered() {
+    let bench = Bench::new(true, vec![]).mounted();
+    let mkdir = [&[0; 8][..], b"made\0"].concat();
+    bench.call(&request(MKDIR, 1, &mkdir), &[15]);
+    assert!(!bench.share.path().join("made").exists());
+}
+
+#[test]
+fn a_readonly_share_is_looked_up_and_not_changed() {
+    let share = share();
+    let fs = PassthroughFsRo::new(config(&share)).unwrap();
+    let service = Service::new(fs, Arc::new(Shared::default()), true);
+    let guest = Guest::new();
+    guest.call(&service, &init(u32::MAX), &[16, 64]);
+    let found = guest.call(&service, &request(opcode::LOOKUP, 1, b"dir\0"), &[16, 176]);
+    assert_eq!(error(&found), 0);
+    let mkdir = [&[0; 8][..], b"made\0"].concat();
+    let refused = guest.call(&service, &request(MKDIR, 1, &mkdir), &[16, 128]);
+    assert_eq!(error(&refused), -libc::EROFS);
 }
 
 #[test]

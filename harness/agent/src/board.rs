@@ -22,7 +22,7 @@ pub struct Board {
     busy: AtomicU32,
     /// The line whose turn it is where workers take turns.
     turn: AtomicU32,
-    /// The trace's line each worker is at.
+    /// The trace's line each worker is at, from 1; 0 for no such worker.
     positions: [AtomicU32; MAX_WORKERS],
 }
 
@@ -72,16 +72,22 @@ impl Board {
     /// Worker `worker` begins line `line` of the trace.
     pub fn enter(&self, worker: u16, line: u32) {
         if let Some(position) = self.positions.get(usize::from(worker)) {
-            position.store(line, Ordering::SeqCst);
+            position.store(line + 1, Ordering::SeqCst);
         }
         self.beat();
     }
 
-    /// The line worker `worker` is at.
+    /// The line worker `worker` is at, from 1; 0 before its first.
     pub fn position(&self, worker: u16) -> u32 {
         self.positions
             .get(usize::from(worker))
             .map_or(0, |p| p.load(Ordering::SeqCst))
+    }
+
+    /// Workers that have begun, and the line each is at, from 1.
+    pub fn started(&self) -> impl Iterator<Item = (usize, u32)> {
+        let at = self.positions.iter().map(|p| p.load(Ordering::SeqCst));
+        at.enumerate().filter(|(_, line)| *line != 0)
     }
 
     /// Wait until it is line `line`'s turn; `false` if the trace was abandoned.

@@ -43,6 +43,11 @@ fn watch(board: &Board) -> ! {
                 "nothing has moved for {} s; what every process waits for:",
                 STALL.as_secs()
             ));
+            for (worker, line) in board.started() {
+                say(format!(
+                    "the last trace's worker {worker} reached line {line}"
+                ));
+            }
             show();
         }
     }

@@ -256,13 +256,13 @@ fn reap(worker: &Worker, lines: &[Line], board: &Board) -> Result<Option<String>
     match waitpid(worker.pid, None) {
         Ok(WaitStatus::Exited(_, 0)) => Ok(None),
         Ok(WaitStatus::Signaled(_, signal, _)) => {
-            let text = lines
-                .get(at as usize)
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let begun = at
+                .checked_sub(1)
+                .and_then(|index| lines.get(index as usize));
+            let text = begun.map(ToString::to_string).unwrap_or_default();
             Ok(Some(format!(
                 "worker {number} was killed by {signal} at line {}: {text}",
-                at + 1
+                at
             )))
         }
         Ok(status) => {
@@ -274,7 +274,7 @@ fn reap(worker: &Worker, lines: &[Line], board: &Board) -> Result<Option<String>
             Err(WorkersError::Ended {
                 worker: number,
                 status,
-                line: at + 1,
+                line: at,
             })
         }
         Err(source) => Err(WorkersError::Call {

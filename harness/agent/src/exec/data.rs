@@ -195,7 +195,7 @@ impl Mapped {
         Ok(())
     }
 
-    fn store(&self, seed: u64) -> Done {
+    fn store(mut self, seed: u64) -> Done {
         let mut bytes = vec![0; self.len];
         pattern::fill(seed, self.off, &mut bytes);
         self.touch(|to| {
@@ -206,7 +206,7 @@ impl Mapped {
         Ok((i64::try_from(self.len).unwrap_or(i64::MAX), Value::None))
     }
 
-    fn load(&self) -> Done {
+    fn load(mut self) -> Done {
         let mut bytes = vec![0_u8; self.len];
         self.touch(|from| {
             // SAFETY: `from` has `len` readable bytes; `bytes` is elsewhere.
@@ -225,12 +225,19 @@ impl Mapped {
         ))
     }
 
-    fn unmap(&self) -> Result<(), Failed> {
-        let Some((memory, whole)) = self.memory else {
+    fn unmap(&mut self) -> Result<(), Failed> {
+        let Some((memory, whole)) = self.memory.take() else {
             return Ok(());
         };
         // SAFETY: the mapping is ours, and `touch` let no pointer to it out.
         unsafe { munmap(memory, whole.get()) }.at("munmap")
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // Only a failed operation leaves it mapped, and has its errno already.
+        let _ = self.unmap();
     }
 }
 

@@ -116,6 +116,9 @@ where
     }
 
     fn features(&self) -> u64 {
+        // A front end asks for this first. It takes features only when the
+        // guest's driver starts, and may be gone before that.
+        self.claimed.store(true, Ordering::Relaxed);
         // LOG_ALL is absent: the guest is never migrated.
         (1 << VIRTIO_F_VERSION_1)
             | (1 << VIRTIO_RING_F_INDIRECT_DESC)
@@ -125,7 +128,6 @@ where
 
     fn acked_features(&self, features: u64) {
         debug!("the front end takes features {features:#x}");
-        self.claimed.store(true, Ordering::Relaxed);
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {

@@ -13,7 +13,7 @@
 //! unless it starts with `@lower/` or `@outside/`. Text in double quotes may
 //! hold `\n`, `\t`, `\"`, `\\` and `\u{HEX}`; a prefix stays outside the
 //! quotes. Numbers take `k`, `m` and `g` (powers of 1024). A worker other than
-//! 0 is named in front, `p1:`. [`print`] and [`parse`] are inverse.
+//! 0 is named in front, `p1:`. [`print()`] and [`parse()`] are inverse.
 
 mod args;
 mod parse;
@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Result<Vec<Line>, ParseError> {
     Ok(lines)
 }
 
-/// Write a trace: what [`parse`] reads back as the same lines.
+/// Write a trace: what [`parse()`] reads back as the same lines.
 #[must_use]
 pub fn print(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()

@@ -47,6 +47,9 @@ pub struct Legitimate {
     pub applies: fn(&Candidate<'_>) -> bool,
 }
 
+/// No position in an ext4 file is beyond this many bytes (2^32 blocks of 4 KiB).
+const EXT4_LARGEST_FILE: i64 = 1 << 44;
+
 /// The table. The first entry that applies excuses the difference.
 pub const LEGITIMATE: &[Legitimate] = &[
     Legitimate {
@@ -85,6 +88,21 @@ pub const LEGITIMATE: &[Legitimate] = &[
                         ..
                     })
                 )
+        },
+    },
+    Legitimate {
+        id: "plain-directory-end",
+        reason: "positions in an ext4 directory are hashes up to 2^63-1, and SEEK_END counts from \
+                 there; FUSE counts from the size the server reports",
+        source: "fs/ext4/dir.c, ext4_dir_llseek: ext4_get_htree_eof; \
+                 fs/fuse/dir.c, fuse_dir_operations: .llseek = generic_file_llseek",
+        applies: |c| {
+            c.is(Arm::Plain, Attribute::Ret)
+                && matches!(c.op, Some(Op::Lseek { .. }))
+                && c.difference
+                    .expected
+                    .parse()
+                    .is_ok_and(|position: i64| position > EXT4_LARGEST_FILE)
         },
     },
     Legitimate {

@@ -189,7 +189,9 @@ fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
         serial: serial.to_owned(),
         readonly: false,
     };
-    let image = kernel.bzimage.clone().or_else(|| kernel.vmlinux.clone());
+    // Booted by its PVH entry, an uncompressed kernel saves the second or more
+    // that unpacking takes under translation.
+    let image = kernel.vmlinux.clone().or_else(|| kernel.bzimage.clone());
     let spec = GuestSpec {
         kernel: image.unwrap_or_else(|| PathBuf::from(&kernel.name)),
         initramfs: initramfs_path,

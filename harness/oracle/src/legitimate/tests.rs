@@ -81,6 +81,31 @@ fn holes(#[case] whence: Whence, #[case] arm: Arm, #[case] excused: bool) {
 }
 
 #[rstest]
+#[case::a_hash(i64::MAX - 15, Arm::Plain, true)]
+#[case::a_size(4081, Arm::Plain, false)]
+#[case::backed(i64::MAX - 15, Arm::Backed, false)]
+fn directory_end(#[case] expected: i64, #[case] arm: Arm, #[case] excused: bool) {
+    let op = Op::Lseek {
+        slot: 0,
+        off: -15,
+        whence: Whence::End,
+    };
+    let plan = plan(vec![op], &[]);
+    let at = |ret| Outcome {
+        ret,
+        ..outcome(Value::None)
+    };
+    let mut run = agreeing(&plan, &[at(expected)], &tree());
+    run.trace.insert((arm, 0), vec![at(12_273)]);
+    let verdict = judge(&plan, &run);
+    assert_eq!(verdict.differences.is_empty(), excused);
+    assert_eq!(
+        verdict.excused.get("plain-directory-end"),
+        excused.then_some(&1)
+    );
+}
+
+#[rstest]
 #[case::left("d", false, true)]
 #[case::elsewhere("l", false, false)]
 #[case::unmounted("d", true, false)]

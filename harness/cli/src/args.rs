@@ -128,7 +128,12 @@ pub struct FsstressArgs {
     #[arg(long, value_name = "OP=W,...")]
     pub mix: Option<Mix>,
     /// Arms to compare
-    #[arg(long, value_delimiter = ',', value_name = "ARM,...", default_value = "backed,plain,ext4")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "ARM,...",
+        default_value = "backed,plain,ext4"
+    )]
     pub arms: Vec<Arm>,
     #[command(flatten)]
     pub guest: GuestArgs,
@@ -163,12 +168,15 @@ pub enum KernelCommand {
 
 #[derive(Debug, clap::Args)]
 pub struct KernelBuildArgs {
-    /// `patched` (with this repository's series) or `baseline` (without)
+    /// `patched` (with this repository's series), `baseline` (without), or a name of your own
     #[arg(long, default_value = lookback_kernel::PATCHED)]
     pub name: String,
     /// How it is built
     #[arg(long, value_enum, default_value = "fast")]
     pub profile: ProfileArg,
+    /// Patches on top of this repository's series, in the order of their names
+    #[arg(long, value_name = "DIR")]
+    pub extra_patches: Option<PathBuf>,
     /// A 6.12 source tree [default: Debian's linux-source-6.12]
     #[arg(long, env = "LINUX_SRC", value_name = "DIR")]
     pub src: Option<PathBuf>,

@@ -15,9 +15,7 @@ pub fn checkout() -> Result<PathBuf, Failure> {
         .guest_kernel
         .parent()
         .map(Path::to_owned)
-        .ok_or(Failure::Layout(lookback_kernel::LayoutError::NoSeries(
-            layout.guest_kernel.clone(),
-        )))
+        .ok_or_else(|| lookback_kernel::LayoutError::NoSeries(layout.guest_kernel.clone()).into())
 }
 
 /// Where runs are kept: `target/lookback` of the checkout.
@@ -32,9 +30,12 @@ pub fn agent(asked: Option<&Path>) -> Result<PathBuf, Failure> {
         return Ok(path.to_owned());
     }
     let built = Path::new("target/x86_64-unknown-linux-gnu/release/lookback-agent");
-    let here = env::current_exe()
-        .ok()
-        .and_then(|exe| Some(exe.parent()?.join("../x86_64-unknown-linux-gnu/release/lookback-agent")));
+    let here = env::current_exe().ok().and_then(|exe| {
+        Some(
+            exe.parent()?
+                .join("../x86_64-unknown-linux-gnu/release/lookback-agent"),
+        )
+    });
     let path = here
         .filter(|path| path.is_file())
         .map_or_else(|| Ok(checkout()?.join(built)), Ok::<_, Failure>)?;

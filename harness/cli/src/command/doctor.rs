@@ -18,7 +18,10 @@ pub fn doctor() -> Result<ExitCode, Failure> {
         println!("no kernel is built: `make kernel`");
     }
     for kernel in built {
-        println!("kernel {} ({}): Linux {}", kernel.name, kernel.profile, kernel.release);
+        println!(
+            "kernel {} ({}): Linux {}",
+            kernel.name, kernel.profile, kernel.release
+        );
     }
 
     match paths::agent(None) {

@@ -10,12 +10,24 @@ use crate::{args::KernelBuildArgs, failure::Failure, progress::BuildProgress};
 pub fn build(args: &KernelBuildArgs) -> Result<ExitCode, Failure> {
     let layout = Layout::discover()?;
     let profile = args.profile.into();
-    let mut spec = match args.name.as_str() {
-        PATCHED => BuildSpec::patched(&layout, profile),
-        BASELINE => BuildSpec::baseline(profile),
-        name => {
+    let mut spec = match (args.name.as_str(), &args.extra_patches) {
+        (PATCHED, None) => BuildSpec::patched(&layout, profile),
+        (BASELINE, None) => BuildSpec::baseline(profile),
+        (PATCHED | BASELINE, Some(_)) => {
             return Err(Failure::Usage(format!(
-                "there is no recipe for a kernel `{name}`: {PATCHED} or {BASELINE}"
+                "the kernel {} is what it always is: give one with --extra-patches a --name of \
+                 its own",
+                args.name
+            )));
+        }
+        (name, Some(extra)) => {
+            let series = vec![layout.patches(), extra.clone()];
+            BuildSpec::new(name, profile, series)
+        }
+        (name, None) => {
+            return Err(Failure::Usage(format!(
+                "there is no recipe for a kernel `{name}`: {PATCHED}, {BASELINE}, or a name of \
+                 your own with --extra-patches"
             )));
         }
     };

@@ -20,7 +20,9 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let shutdown = signals
         .thread_block()
         .and_then(|()| SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC))
-        .map_err(|errno| Failure::io("wait for signals while serving", &args.socket)(errno.into()))?;
+        .map_err(|errno| {
+            Failure::io("wait for signals while serving", &args.socket)(errno.into())
+        })?;
     let counters = run(
         &ServeOptions {
             socket: args.socket.clone(),

@@ -121,7 +121,9 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         boot.as_secs_f64(),
         ready.uptime.as_secs_f64()
     );
-    let needs_extension = plans.iter().any(|plan| plan.case.arms.contains(&Arm::Backed));
+    let needs_extension = plans
+        .iter()
+        .any(|plan| plan.case.arms.contains(&Arm::Backed));
     if let (true, Some(why)) = (needs_extension, &ready.no_extension) {
         let _ = session.power_off();
         bench.discard()?;
@@ -175,7 +177,10 @@ fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
     let agent = paths::agent(args.agent.as_deref())?;
 
     let folder = Folder::create(&paths::output()?, &folder::stamp(SystemTime::now()))?;
-    let recipe = layout.guest_kernel.with_file_name("images").join("ext4.toml");
+    let recipe = layout
+        .guest_kernel
+        .with_file_name("images")
+        .join("ext4.toml");
     let images = ext4_pair(&folder.path, &Ext4Spec::read(&recipe)?)?;
     let initramfs_path = folder.path.join("initramfs.cpio");
     initramfs(&agent, &initramfs_path)?;
@@ -199,7 +204,10 @@ fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
         cpus: CPUS,
         run_dir: folder.path.clone(),
         control_port: PORT.to_owned(),
-        disks: vec![disk(&images.lower, DISK_LOWER), disk(&images.ext4, DISK_EXT4)],
+        disks: vec![
+            disk(&images.lower, DISK_LOWER),
+            disk(&images.ext4, DISK_EXT4),
+        ],
         shares: servers.shares(),
         ..GuestSpec::default()
     };

@@ -89,7 +89,8 @@ impl Session {
             .map_err(Failure::io("use the control stream of", &spec.kernel))?;
         let events = Events::listen(reader, console);
         let mut boot_findings = Vec::new();
-        if let Err(error) = frame::write_frame(&mut &control, &ToGuest::Hello { protocol: PROTOCOL })
+        if let Err(error) =
+            frame::write_frame(&mut &control, &ToGuest::Hello { protocol: PROTOCOL })
         {
             let why = format!("the guest does not take a greeting: {error}");
             return Err(no_agent(&why, guest.as_ref()));
@@ -201,7 +202,8 @@ impl Session {
                 outcomes,
             } => {
                 let added = back.run.add_outcomes(arm, setup, worker, first, outcomes);
-                back.broken.extend(added.err().map(|error| error.to_string()));
+                back.broken
+                    .extend(added.err().map(|error| error.to_string()));
             }
             FromGuest::Tree {
                 arm,
@@ -215,7 +217,8 @@ impl Session {
             FromGuest::Broken(why) => back.broken.push(why),
             FromGuest::CaseDone { id, micros } => {
                 if id != plan.id {
-                    back.broken.push(format!("the agent says that case {id} is done"));
+                    back.broken
+                        .push(format!("the agent says that case {id} is done"));
                 }
                 back.micros = micros;
                 return true;
@@ -292,7 +295,10 @@ impl Session {
 }
 
 fn no_agent(why: &str, guest: &dyn Guest) -> Failure {
-    let mut text = format!("{why}; the console's last lines:\n{}", guest.console_tail(TAIL));
+    let mut text = format!(
+        "{why}; the console's last lines:\n{}",
+        guest.console_tail(TAIL)
+    );
     let said = guest.diagnostics();
     if !said.trim().is_empty() {
         text.push_str("\nand the engine said:\n");

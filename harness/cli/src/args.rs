@@ -96,6 +96,19 @@ pub struct GuestArgs {
     /// The guest agent, a static executable [default: the one built along with this program]
     #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
     pub agent: Option<PathBuf>,
+    /// Another QEMU, a name in $PATH or a file [default: qemu-system-x86_64]
+    #[arg(long, env = "LOOKBACK_QEMU", value_name = "FILE")]
+    pub qemu: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Where runs are kept.
+#[derive(Debug, clap::Args)]
+pub struct OutputArgs {
+    /// Where runs are kept [default: target/lookback of the checkout]
+    #[arg(long, env = "LOOKBACK_OUTPUT", value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -187,4 +200,6 @@ pub struct ReportArgs {
     /// A run's directory [default: the newest]
     #[arg(value_name = "RUN")]
     pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }

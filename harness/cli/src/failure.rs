@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
-use lookback_fs_backend::ServeError;
+use lookback_fs_backend::{BackendError, ServeError, SocketError};
+use lookback_image::InitramfsError;
+use lookback_kernel::{Error as KernelError, SourceError};
+use lookback_report::ReportError;
 
 /// Why a command ends without having done what was asked. The message is one
 /// line that names the thing; the exit status says whose turn it is.
@@ -61,8 +64,13 @@ pub enum Failure {
         why: String,
     },
     /// The guest ended or fell silent before its agent answered.
-    #[error("{0}")]
-    NoAgent(String),
+    #[error("{text}")]
+    NoAgent {
+        /// Why, and the console's end.
+        text: String,
+        /// Its kernel had crashed or warned by then.
+        crashed: bool,
+    },
     /// A file operation of ours.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -76,24 +84,53 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 2 for what the user gave us, 4 for a guest that does not come up, 5 for
-    /// what this machine or kernel can't do.
+    /// 2 for what the user gave us, 3 for a guest whose kernel fails before its
+    /// agent answers, 4 for one that does not come up, 5 for what this machine
+    /// or kernel can't do.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::NoAgent { crashed, .. } => {
+                if *crashed {
+                    3
+                } else {
+                    4
+                }
+            }
+            _ if self.is_of_input() => 2,
+            _ => 5,
+        })
+    }
+
+    /// Whether other arguments or other files would have worked on this
+    /// machine as it is now.
+    fn is_of_input(&self) -> bool {
+        match self {
             Self::Usage(_)
             | Self::Scenario(_)
             | Self::FindKernel(_)
             | Self::KernelSpec(_)
-            | Self::Rules(_)
-            | Self::Report(_) => 2,
-            Self::Serve(
+            | Self::Rules(_) => true,
+            Self::Report(error) => !matches!(error, ReportError::Write { .. }),
+            Self::BuildKernel(error) => match error {
+                KernelError::Find(_) | KernelError::Spec(_) | KernelError::Series(_) => true,
+                KernelError::Source(error) => !matches!(
+                    error,
+                    SourceError::NotInstalled
+                        | SourceError::Extract { .. }
+                        | SourceError::Keep { .. }
+                ),
+                _ => false,
+            },
+            Self::Initramfs(error) => !matches!(error, InitramfsError::Write { .. }),
+            Self::Serve(error) => match error {
                 ServeError::ReadRules { .. }
                 | ServeError::ParseRules { .. }
-                | ServeError::CheckRules { .. },
-            ) => 2,
-            Self::NoAgent(_) => 4,
-            _ => 5,
-        })
+                | ServeError::CheckRules { .. } => true,
+                ServeError::Backend(error) => is_of_serving_input(error),
+                ServeError::Poll(_) => false,
+            },
+            _ => false,
+        }
     }
 
     /// For `map_err` on a file operation.
@@ -101,4 +138,17 @@ impl Failure {
         let path = path.into();
         move |source| Self::Io { what, path, source }
     }
+}
+
+/// Of the backend's errors, those about what `serve` was told. A socket in use
+/// is not: later, it works.
+fn is_of_serving_input(error: &BackendError) -> bool {
+    matches!(
+        error,
+        BackendError::SharedDir { .. }
+            | BackendError::NotUtf8 { .. }
+            | BackendError::Tag { .. }
+            | BackendError::Rules(_)
+            | BackendError::Socket(SocketError::NotASocket { .. } | SocketError::Bind { .. })
+    )
 }

@@ -17,8 +17,10 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    // clap ends with 2 for what it can't parse and with 0 for --help.
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return not_parsed(&error),
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOOKBACK_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
@@ -33,6 +35,26 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Prints help to whoever asked for it, and what is wrong with the arguments
+/// as everything else that is wrong: on one line.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        error.exit();
+    }
+    let text = error.to_string();
+    let what: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    let what = what.join(" ");
+    eprintln!("lookback: {}", what.trim_start_matches("error: "));
+    ExitCode::from(2)
 }
 
 fn dispatch(command: Command) -> Result<ExitCode, Failure> {

@@ -2,10 +2,10 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
-use crate::failure::Failure;
+use crate::{args::OutputArgs, failure::Failure};
 
 /// The checkout around the current directory, else the one this program was
 /// compiled in.
@@ -18,16 +18,25 @@ pub fn checkout() -> Result<PathBuf, Failure> {
         .ok_or_else(|| lookback_kernel::LayoutError::NoSeries(layout.guest_kernel.clone()).into())
 }
 
-/// Where runs are kept: `target/lookback` of the checkout.
-pub fn output() -> Result<PathBuf, Failure> {
-    Ok(checkout()?.join("target/lookback"))
+/// Where runs are kept: where asked for, else `target/lookback` of the checkout.
+pub fn output(asked: &OutputArgs) -> Result<PathBuf, Failure> {
+    match &asked.output {
+        Some(path) => path::absolute(path).map_err(Failure::io("use the directory", path)),
+        None => Ok(checkout()?.join("target/lookback")),
+    }
 }
 
 /// The guest's agent: the one asked for, else the one `make` builds along with
 /// this program.
 pub fn agent(asked: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = asked {
-        return Ok(path.to_owned());
+        return match path.metadata() {
+            Ok(_) => Ok(path.to_owned()),
+            Err(error) => Err(Failure::Usage(format!(
+                "cannot read the guest agent {}: {error}",
+                path.display()
+            ))),
+        };
     }
     let built = Path::new("target/x86_64-unknown-linux-gnu/release/lookback-agent");
     let here = env::current_exe().ok().and_then(|exe| {

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("qemu") => Request::Qemu,
         Some(other) => return Err(format!("unknown engine {other}").into()),
     };
-    let choice = choose(request)?;
+    let choice = choose(request, None)?;
     eprintln!("{}", choice.why);
     let run_dir = std::env::temp_dir().join(format!("boot-{}", std::process::id()));
     std::fs::create_dir(&run_dir)?;

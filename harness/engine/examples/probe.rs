@@ -6,7 +6,7 @@ use lookback_engine::{Error, Request, choose};
 
 fn main() -> Result<(), Error> {
     let start = Instant::now();
-    let choice = choose(Request::Auto)?;
+    let choice = choose(Request::Auto, None)?;
     println!(
         "{} (decided in {:.3} s)",
         choice.why,

@@ -1,5 +1,7 @@
 //! Takes the fastest engine that really works here, and says why.
 
+use std::path::Path;
+
 use crate::error::Error;
 use crate::guest::Engine;
 use crate::probe::{Verdict, probe};
@@ -25,12 +27,17 @@ pub struct Choice {
     pub why: String,
 }
 
-/// Chooses an engine; fails only if KVM is insisted on and cannot run.
-pub fn choose(request: Request) -> Result<Choice, Error> {
-    decide(request, probe)
+/// Chooses an engine, with `qemu` in place of `qemu-system-x86_64` from `$PATH`
+/// if given; fails only if KVM is insisted on and cannot run.
+pub fn choose(request: Request, qemu: Option<&Path>) -> Result<Choice, Error> {
+    decide(request, qemu, probe)
 }
 
-fn decide(request: Request, probe: impl FnOnce() -> Verdict) -> Result<Choice, Error> {
+fn decide(
+    request: Request,
+    qemu: Option<&Path>,
+    probe: impl FnOnce() -> Verdict,
+) -> Result<Choice, Error> {
     let (accel, reason) = match request {
         Request::Qemu => (Accel::Tcg, "asked for".to_owned()),
         Request::Auto | Request::Kvm => match probe() {
@@ -39,7 +46,10 @@ fn decide(request: Request, probe: impl FnOnce() -> Verdict) -> Result<Choice, E
             verdict => return Err(Error::NoKvm(verdict.to_string())),
         },
     };
-    let engine = Qemu::new(accel);
+    let engine = qemu.map_or_else(
+        || Qemu::new(accel),
+        |binary| Qemu::with_binary(accel, binary),
+    );
     let why = format!("engine {}: {reason}", engine.name());
     Ok(Choice {
         engine: Box::new(engine),
@@ -65,7 +75,7 @@ mod tests {
         #[case] name: &str,
         #[case] reason: &str,
     ) {
-        let choice = decide(request, || verdict).unwrap();
+        let choice = decide(request, None, || verdict).unwrap();
         assert_eq!(choice.engine.name(), name);
         assert!(
             choice.why.contains(name) && choice.why.contains(reason),
@@ -79,7 +89,9 @@ mod tests {
     #[case(Verdict::Forbidden, "closed to this user")]
     #[case(Verdict::Unable("int3 fails".into()), "int3 fails")]
     fn refuses_a_kvm_that_cannot(#[case] verdict: Verdict, #[case] reason: &str) {
-        let message = decide(Request::Kvm, || verdict).unwrap_err().to_string();
+        let message = decide(Request::Kvm, None, || verdict)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains(reason), "{message}");
     }
 }

@@ -9,7 +9,7 @@
 //! use std::time::{Duration, Instant};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let choice = choose(Request::Auto)?;
+//! let choice = choose(Request::Auto, None)?;
 //! println!("{}", choice.why);
 //! let spec = GuestSpec {
 //!     kernel: "bzImage".into(),

@@ -45,12 +45,16 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The rules are not TOML, or not rules.
-    #[error("rules {}: {source}", path.display())]
+    #[error("rules {}:{line}:{column}: {what}", path.display())]
     ParseRules {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong there.
+        what: String,
     },
     /// A rule is wrong.
     #[error("rules {}: {source}", path.display())]
@@ -77,15 +81,26 @@ pub fn load_rules(path: &Path) -> Result<Rules, ServeError> {
         path: path.to_owned(),
         source,
     })?;
-    let rules: Rules = toml::from_str(&text).map_err(|source| ServeError::ParseRules {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })?;
+    let rules: Rules = toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))?;
     rules.check().map_err(|source| ServeError::CheckRules {
         path: path.to_owned(),
         source,
     })?;
     Ok(rules)
+}
+
+/// toml's own message shows the line below itself; one line is enough for a
+/// file that an editor opens at the place.
+fn parse_error(path: &Path, text: &str, error: &toml::de::Error) -> ServeError {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    ServeError::ParseRules {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        what: error.message().replace('\n', ", "),
+    }
 }
 
 /// Serves one front end after the other until `shutdown` becomes readable (an

@@ -9,7 +9,7 @@ use crate::{failure::Failure, paths};
 
 /// Says what a run would use, and what it lacks.
 pub fn doctor() -> Result<ExitCode, Failure> {
-    println!("{}", choose(Request::Auto)?.why);
+    println!("{}", choose(Request::Auto, None)?.why);
 
     let layout = Layout::discover()?;
     println!("kernel cache {}", layout.cache.display());

@@ -10,9 +10,9 @@ use crate::{args::ReportArgs, failure::Failure, paths};
 pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
     let run = match &args.run {
         Some(run) => run.clone(),
-        None => paths::output()?.join("latest"),
+        None => paths::output(&args.output)?.join("latest"),
     };
-    let result = lookback_report::read(&run.join("result.json"))?;
+    let result = lookback_report::read(&run)?;
     let style = Style {
         color: std::io::stdout().is_terminal(),
     };

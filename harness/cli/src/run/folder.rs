@@ -9,10 +9,13 @@ use std::{
 
 use crate::failure::Failure;
 
-/// `target/lookback/runs/ID` and what is in it.
+/// `target/lookback/runs/ID` and what is in it. Removed again when dropped,
+/// unless something in it was worth [`keep`](Folder::keep)ing: a run that never
+/// had a guest leaves nothing to look at.
 #[derive(Debug)]
 pub struct Folder {
     output: PathBuf,
+    kept: bool,
     /// The run's id: the time it started and this process.
     pub id: String,
     /// The directory.
@@ -27,9 +30,15 @@ impl Folder {
         fs::create_dir_all(&path).map_err(Failure::io("make the run's directory", &path))?;
         Ok(Self {
             output: output.to_owned(),
+            kept: false,
             id,
             path,
         })
+    }
+
+    /// Leaves the directory where it is.
+    pub fn keep(&mut self) {
+        self.kept = true;
     }
 
     /// Makes a directory in it.
@@ -67,6 +76,16 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
 /// A point in time as a run's id begins: `20261122T093000Z`.
 pub fn stamp(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time)
@@ -90,12 +109,28 @@ mod tests {
     #[test]
     fn latest_leads_to_the_newest() {
         let output = tempfile::tempdir().unwrap();
-        let first = Folder::create(output.path(), "1").unwrap();
+        let mut first = Folder::create(output.path(), "1").unwrap();
+        first.keep();
         first.make_latest().unwrap();
-        let second = Folder::create(output.path(), "2").unwrap();
+        let mut second = Folder::create(output.path(), "2").unwrap();
+        second.keep();
         second.write("traces", "a.trace", "sync\n").unwrap();
         second.make_latest().unwrap();
         let trace = output.path().join("latest/traces/a.trace");
         assert_eq!(fs::read_to_string(trace).unwrap(), "sync\n");
+    }
+
+    #[test]
+    fn only_what_is_kept_stays() {
+        let output = tempfile::tempdir().unwrap();
+        let folder = Folder::create(output.path(), "1").unwrap();
+        let path = folder.path.clone();
+        folder.write("traces", "a.trace", "sync\n").unwrap();
+        drop(folder);
+        assert!(!path.exists());
+        let mut folder = Folder::create(output.path(), "1").unwrap();
+        folder.keep();
+        drop(folder);
+        assert!(path.exists());
     }
 }

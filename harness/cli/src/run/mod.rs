@@ -80,11 +80,11 @@ pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
 struct Bench {
     kernel: KernelFiles,
     engine: Box<dyn Engine>,
-    folder: Folder,
-    // Before the sockets' directory, which they are in.
+    // Before the directories that they serve and have their sockets in.
     servers: Servers,
     images: Ext4Pair,
     spec: GuestSpec,
+    folder: Folder,
     // Removed when dropped, after everything that has a socket in it.
     _sockets: SocketDir,
 }
@@ -104,14 +104,22 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         println!("{PLAIN_NEEDS_ROOT}");
     }
 
-    let bench = prepare(args, profile)?;
+    let mut bench = prepare(args, profile)?;
     let limit = Duration::from_secs(args.timeout.unwrap_or(match profile {
         Profile::Fast => 300,
         Profile::Debug => 1800,
     }));
     let boot_limit = Duration::from_secs(args.boot_timeout);
     let booting = Instant::now();
-    let mut session = Session::boot(bench.engine.as_ref(), &bench.spec, boot_limit)?;
+    let mut session = match Session::boot(bench.engine.as_ref(), &bench.spec, boot_limit) {
+        Ok(session) => session,
+        Err(failure) => {
+            if matches!(failure, Failure::NoAgent { .. }) {
+                bench.keep_logs()?;
+            }
+            return Err(failure);
+        }
+    };
     let boot = booting.elapsed();
     let ready = session.ready.clone();
     println!(
@@ -126,7 +134,6 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         .any(|plan| plan.case.arms.contains(&Arm::Backed));
     if let (true, Some(why)) = (needs_extension, &ready.no_extension) {
         let _ = session.power_off();
-        bench.discard()?;
         return Err(Failure::NoExtension {
             kernel: args.kernel.clone(),
             release: ready.release,
@@ -134,6 +141,8 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         });
     }
 
+    // Whatever comes now, the console and the traces are worth a look.
+    bench.folder.keep();
     let kernel = Kernel {
         name: bench.kernel.name.clone(),
         release: ready.release,
@@ -164,19 +173,24 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
 
 fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
     let layout = Layout::discover()?;
+    // Before a kernel is built for nothing.
+    let agent = paths::agent(args.agent.as_deref())?;
     let mut progress = BuildProgress::new(&args.kernel);
     let kernel = lookback_kernel::ensure(&layout, &args.kernel, profile, &mut progress);
     progress.finish();
     let kernel = kernel?;
-    let choice = choose(match args.engine {
+    let request = match args.engine {
         EngineArg::Auto => Request::Auto,
         EngineArg::Kvm => Request::Kvm,
         EngineArg::Qemu => Request::Qemu,
-    })?;
+    };
+    let choice = choose(request, args.qemu.as_deref())?;
     println!("{}", choice.why);
-    let agent = paths::agent(args.agent.as_deref())?;
 
-    let folder = Folder::create(&paths::output()?, &folder::stamp(SystemTime::now()))?;
+    let folder = Folder::create(
+        &paths::output(&args.output)?,
+        &folder::stamp(SystemTime::now()),
+    )?;
     let recipe = layout
         .guest_kernel
         .with_file_name("images")
@@ -214,10 +228,10 @@ fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
     Ok(Bench {
         kernel,
         engine: choice.engine,
-        folder,
         servers,
         images,
         spec,
+        folder,
         _sockets: sockets,
     })
 }
@@ -321,26 +335,26 @@ fn write(result: &RunResult, bench: &Bench, args: &GuestArgs) -> Result<(), Fail
     }
     // What the next run makes anew; after a failure it is evidence.
     if result.exit_code == 0 {
-        bench.remove_images()?;
-        for name in ["share-backed", "share-plain", "initramfs.cpio"] {
-            bench.folder.remove(name)?;
-        }
+        bench.remove_bulk()?;
     }
     bench.folder.make_latest()
 }
 
 impl Bench {
-    fn remove_images(&self) -> Result<(), Failure> {
+    /// Removes what every run makes anew.
+    fn remove_bulk(&self) -> Result<(), Failure> {
         for image in [&self.images.lower, &self.images.ext4] {
             fs::remove_file(image).map_err(Failure::io("remove", image))?;
+        }
+        for name in ["share-backed", "share-plain", "initramfs.cpio"] {
+            self.folder.remove(name)?;
         }
         Ok(())
     }
 
-    /// Removes the directory of a run that has no result.
-    fn discard(self) -> Result<(), Failure> {
-        let path = self.folder.path.clone();
-        drop(self);
-        fs::remove_dir_all(&path).map_err(Failure::io("remove", path))
+    /// Keeps of a run without a result what may say why it has none.
+    fn keep_logs(&mut self) -> Result<(), Failure> {
+        self.folder.keep();
+        self.remove_bulk()
     }
 }

@@ -82,19 +82,18 @@ impl Session {
         let deadline = Instant::now() + limit;
         let mut guest = engine.boot(spec)?;
         let (Some(control), Some(console)) = (guest.control(), guest.console()) else {
-            return Err(Failure::NoAgent("the engine gave no control stream".into()));
+            return Err(Failure::NoAgent {
+                text: "the engine gave no control stream".into(),
+                crashed: false,
+            });
         };
         let reader = control
             .try_clone()
             .map_err(Failure::io("use the control stream of", &spec.kernel))?;
         let events = Events::listen(reader, console);
         let mut boot_findings = Vec::new();
-        if let Err(error) =
-            frame::write_frame(&mut &control, &ToGuest::Hello { protocol: PROTOCOL })
-        {
-            let why = format!("the guest does not take a greeting: {error}");
-            return Err(no_agent(&why, guest.as_ref()));
-        }
+        // A guest that does not take it has ended, which its events tell.
+        let greeted = frame::write_frame(&mut &control, &ToGuest::Hello { protocol: PROTOCOL });
         let ready = loop {
             let why = match events.next(deadline) {
                 Some(Event::Message(FromGuest::Ready {
@@ -130,11 +129,17 @@ impl Session {
                     format!("the control stream broke: {error}")
                 }
                 Some(Event::ControlClosed(None) | Event::ConsoleClosed) => {
-                    "the guest ended before its agent answered".into()
+                    let ended = "the guest ended before its agent answered".to_owned();
+                    // An engine that failed by itself is this machine's matter.
+                    guest.wait(Instant::now() + LAST_WORDS)?;
+                    match greeted {
+                        Ok(()) => ended,
+                        Err(error) => format!("{ended} or took the greeting: {error}"),
+                    }
                 }
                 None => format!("no answer from the agent within {} s", limit.as_secs()),
             };
-            return Err(no_agent(&why, guest.as_ref()));
+            return Err(no_agent(why, guest.as_mut(), &events, boot_findings, spec));
         };
         Ok(Self {
             guest,
@@ -228,16 +233,8 @@ impl Session {
         false
     }
 
-    /// Collects what the kernel still says until the console ends.
     fn last_words(&self, findings: &mut Vec<Finding>) {
-        let deadline = Instant::now() + LAST_WORDS;
-        loop {
-            match self.events.next(deadline) {
-                Some(Event::Finding(finding)) => findings.push(*finding),
-                Some(Event::ConsoleClosed) | None => return,
-                Some(_) => {}
-            }
-        }
+        last_words(&self.events, findings);
     }
 
     /// The last lines of the console.
@@ -294,15 +291,48 @@ impl Session {
     }
 }
 
-fn no_agent(why: &str, guest: &dyn Guest) -> Failure {
-    let mut text = format!(
-        "{why}; the console's last lines:\n{}",
-        guest.console_tail(TAIL)
-    );
+/// Collects what the kernel still says until the console ends.
+fn last_words(events: &Events, findings: &mut Vec<Finding>) {
+    let deadline = Instant::now() + LAST_WORDS;
+    loop {
+        match events.next(deadline) {
+            Some(Event::Finding(finding)) => findings.push(*finding),
+            Some(Event::ConsoleClosed) | None => return,
+            Some(_) => {}
+        }
+    }
+}
+
+/// Ends a guest whose agent did not answer, and gathers all that may say why.
+fn no_agent(
+    why: String,
+    guest: &mut dyn Guest,
+    events: &Events,
+    mut findings: Vec<Finding>,
+    spec: &GuestSpec,
+) -> Failure {
+    let mut text = why;
+    if let Err(error) = guest.kill() {
+        text.push_str(&format!("; {error}"));
+    }
+    last_words(events, &mut findings);
+    for finding in &findings {
+        text.push_str(&format!("; its kernel: {}", finding.title));
+    }
+    let log = spec.run_dir.join("console.log");
+    let tail = guest.console_tail(TAIL);
+    if tail.is_empty() {
+        text.push_str("; its console stayed empty");
+    } else {
+        text.push_str(&format!("; the end of {}:\n{tail}", log.display()));
+    }
     let said = guest.diagnostics();
     if !said.trim().is_empty() {
         text.push_str("\nand the engine said:\n");
         text.push_str(&said);
     }
-    Failure::NoAgent(text)
+    Failure::NoAgent {
+        text,
+        crashed: !findings.is_empty(),
+    }
 }

@@ -48,11 +48,11 @@ pub enum Ext4Error {
         error: io::Error,
     },
     /// mkfs.ext4 refused.
-    #[error("mkfs.ext4 cannot make {}:\n{text}", path.display())]
+    #[error("mkfs.ext4 cannot make {}: {text}", path.display())]
     Mkfs {
         /// The image.
         path: PathBuf,
-        /// What it said.
+        /// What it said, on one line.
         text: String,
     },
 }
@@ -196,9 +196,23 @@ fn make(path: &Path, label: &str, spec: &Ext4Spec) -> Result<(), Ext4Error> {
     if code != Some(0) {
         return Err(Ext4Error::Mkfs {
             path: path.to_owned(),
-            text: text.trim_end().to_owned(),
+            text: complaint(&text),
         });
     }
     file.persist(path).map_err(|error| write(error.error))?;
     Ok(())
+}
+
+/// What mkfs said of itself, on one line. Its remarks about a mke2fs.conf, which
+/// is kept from it on purpose, are left out where there is something else.
+fn complaint(said: &str) -> String {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let own: Vec<&str> = lines()
+        .filter_map(|line| line.strip_prefix("mkfs.ext4: "))
+        .collect();
+    if own.is_empty() {
+        lines().collect::<Vec<_>>().join(" ")
+    } else {
+        own.join(", ")
+    }
 }

@@ -1,7 +1,7 @@
 //! One stream of everything a guest says: control messages and console findings.
 
 use std::{
-    io::BufReader,
+    io::{BufReader, ErrorKind},
     os::unix::net::UnixStream,
     sync::mpsc::{self, Receiver, Sender},
     thread,
@@ -9,7 +9,10 @@ use std::{
 };
 
 use lookback_triage::{Finding, Watcher};
-use lookback_wire::{control::FromGuest, frame};
+use lookback_wire::{
+    control::FromGuest,
+    frame::{self, FrameError},
+};
 
 /// Something a guest did.
 #[derive(Debug)]
@@ -55,6 +58,11 @@ fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
         let event = match frame::read_frame(&mut control) {
             Ok(Some(message)) => Event::Message(message),
             Ok(None) => Event::ControlClosed(None),
+            // A machine that ends with something of ours unread: an end like
+            // any other.
+            Err(FrameError::Io(error)) if error.kind() == ErrorKind::ConnectionReset => {
+                Event::ControlClosed(None)
+            }
             Err(error) => Event::ControlClosed(Some(error.to_string())),
         };
         let last = matches!(event, Event::ControlClosed(_));

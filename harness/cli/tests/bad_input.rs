@@ -1,0 +1,185 @@
+//! What bad input gets: one line that names the thing, the right status, and
+//! nothing left.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{os::unix::net::UnixStream, os::unix::process::CommandExt, time::Instant};
+
+use common::Sandbox;
+use rstest::rstest;
+
+/// Lays out what the cases name: `{}` in an argument is the sandbox.
+fn prepared() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let case = |trace: &str| {
+        format!(
+            "name = \"own\"\nabout = \"x\"\n[[case]]\nname = \"a\"\nabout = \"x\"\ntrace = {trace}\n"
+        )
+    };
+    sandbox.write("toml/own.toml", "name = \"own\"\nabout = [\n");
+    sandbox.write(
+        "trace/own.toml",
+        case("\"\"\"\nstat a\nfrobnicate a\n\"\"\""),
+    );
+    sandbox.write("no-scenario/notes.txt", "");
+    sandbox.write("text", "a shopping list");
+    sandbox.write("broken.toml", "[[lookup]]\npath = \"a\nbacking = 1\n");
+    sandbox.write("unknown-key.toml", "[[lookup]]\npath = \"a\"\nbaking = 1\n");
+    sandbox.write("wrong.toml", "[[lookup]]\npath = \"/a\"\nbacking = 1\n");
+    sandbox.write("share/file", "");
+    sandbox.write("run-without-result/console.log", "");
+    sandbox.write("run-with-half/result.json", "{\"format\": 1, \"run\": \"x");
+    sandbox.kernel("exit 1");
+    sandbox.agent();
+    sandbox
+}
+
+#[rstest]
+#[case::scenario("run lookbup --kernel {}/kernel", 2, &["`lookbup`", "known: ", "lookup"])]
+#[case::case("run lookup.nope", 2, &["`lookup.nope`", "lookup.file"])]
+#[case::toml("run --scenario-dir {}/toml", 2, &["{}/toml/own.toml:2:10: "])]
+#[case::trace("run --scenario-dir {}/trace", 2, &["{}/trace/own.toml:8:1: ", "frobnicate"])]
+#[case::no_scenario_file("run --scenario-dir {}/no-scenario", 2, &["{}/no-scenario: ", "*.toml"])]
+#[case::no_scenario_dir("run --scenario-dir {}/nope", 2, &["{}/nope"])]
+#[case::no_kernel_file("run --agent {}/agent --kernel ./nope", 2, &["./nope"])]
+#[case::no_kernel_name("run --agent {}/agent --kernel nope --profile debug", 2, &["`nope` with profile debug"])]
+#[case::no_kernel("run --agent {}/agent --kernel {}/text", 2, &["{}/text", "vmlinux", "bzImage"])]
+#[case::no_agent("run --agent nope --kernel {}/kernel", 2, &["agent nope"])]
+#[case::agent_not_static("run --engine qemu --agent {exe} --kernel {}/kernel", 2, &["{exe}", "dynamically"])]
+#[case::agent_no_program("run --engine qemu --agent {}/text --kernel {}/kernel", 2, &["{}/text", "not an x86-64 program"])]
+#[case::no_output("run --engine qemu --agent {}/agent --kernel {}/kernel --output {}/text/out", 5, &["{}/text/out", "Not a directory"])]
+#[case::option("run --frobnicate", 2, &["--frobnicate"])]
+#[case::command("frobnicate", 2, &["frobnicate"])]
+#[case::value("run --profile quick", 2, &["quick", "--profile", "debug"])]
+#[case::number("run --seed x", 2, &["--seed", "x"])]
+#[case::arm("fsstress --arms backed,ext3", 2, &["ext3", "--arms"])]
+#[case::mix("fsstress --mix frob=1", 2, &["frob", "--mix"])]
+#[case::serve_nothing("serve", 2, &["--socket <SOCKET>", "--shared-dir <DIR>"])]
+#[case::serve_no_directory("serve --socket {}/s --shared-dir {}/nope", 2, &["{}/nope", "No such file"])]
+#[case::serve_a_file("serve --socket {}/s --shared-dir {}/text", 2, &["{}/text"])]
+#[case::serve_on_a_file("serve --socket {}/text --shared-dir {}/share", 2, &["{}/text", "not a socket"])]
+#[case::serve_nowhere("serve --socket {}/no/s --shared-dir {}/share", 2, &["{}/no/s", "No such file"])]
+#[case::broken_rules("serve --socket {}/s --shared-dir {}/share --rules {}/broken.toml", 2, &["{}/broken.toml:2:10: "])]
+#[case::unknown_rule_key("serve --socket {}/s --shared-dir {}/share --rules {}/unknown-key.toml", 2, &["{}/unknown-key.toml:3:1: ", "baking"])]
+#[case::wrong_rules("serve --socket {}/s --shared-dir {}/share --rules {}/wrong.toml", 2, &["{}/wrong.toml", "\"/a\""])]
+#[case::no_rules("serve --socket {}/s --shared-dir {}/share --rules {}/nope", 2, &["{}/nope", "No such file"])]
+#[case::no_result("report {}/run-without-result", 2, &["{}/run-without-result/result.json"])]
+#[case::half_a_result("report {}/run-with-half", 2, &["{}/run-with-half/result.json", "not the result of a run"])]
+#[case::no_run("report {}/nope", 2, &["{}/nope"])]
+#[case::no_latest("report", 2, &["{}/output/latest"])]
+#[case::kernel_without_a_recipe("kernel build --name nope", 2, &["`nope`", "--extra-patches"])]
+#[case::kernel_source("kernel build --src {}/share", 2, &["{}/share", "not a Linux source tree"])]
+fn is_named_on_one_line(#[case] line: &str, #[case] code: i32, #[case] words: &[&str]) {
+    let sandbox = prepared();
+    let fill = |text: &str| {
+        text.replace("{}", sandbox.root().to_str().unwrap())
+            .replace("{exe}", env!("CARGO_BIN_EXE_lookback"))
+    };
+    let mut command = sandbox.lookback();
+    command.args(fill(line).split(' '));
+    let words: Vec<String> = words.iter().map(|word| fill(word)).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    sandbox.end(command).assert_one_line(code, &words);
+    sandbox.assert_nothing_left();
+    assert!(!sandbox.path("s").exists(), "a socket is left");
+}
+
+#[test]
+fn a_busy_socket_is_left_to_its_server() {
+    let sandbox = prepared();
+    let socket = sandbox.path("s");
+    let serve = || {
+        let mut command = sandbox.lookback();
+        command.arg("serve").arg("--socket").arg(&socket);
+        command.arg("--shared-dir").arg(sandbox.path("share"));
+        command
+    };
+    let elsewhere = Sandbox::new();
+    let mut first = elsewhere.start(serve());
+    let began = Instant::now();
+    while UnixStream::connect(&socket).is_err() {
+        assert!(first.is_alive() && began.elapsed().as_secs() < 60);
+        std::thread::yield_now();
+    }
+    let busy = format!("busy socket {}", socket.display());
+    sandbox.end(serve()).assert_one_line(5, &[&busy]);
+    UnixStream::connect(&socket).unwrap();
+    assert!(first.is_alive());
+    first.signal(nix::sys::signal::Signal::SIGTERM);
+    let ended = first.end();
+    assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_missing_qemu_is_this_machine_s_matter() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.lookback();
+    command.args(["run", "lookup.file", "--engine", "qemu", "--kernel"]);
+    command
+        .arg(sandbox.kernel(""))
+        .arg("--agent")
+        .arg(sandbox.agent());
+    command.env("PATH", "/usr/sbin:/sbin");
+    let words = ["qemu-system-x86_64 is not installed", "apt-get install"];
+    sandbox.end(command).assert_one_line(5, &words);
+    sandbox.assert_nothing_left();
+}
+
+/// A limit on the size of files behaves like a disk that is full from the start,
+/// for us and for the programs we run.
+#[rstest]
+#[case::nothing_fits(0)]
+#[case::the_images_do_not_fit(1 << 20)]
+fn no_room_leaves_nothing(#[case] bytes: u64) {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.run("exit 1");
+    // SAFETY: setrlimit(2) and signal(2) are async-signal-safe and touch no
+    // memory but their arguments.
+    unsafe {
+        command.pre_exec(move || {
+            let limit = libc::rlimit {
+                rlim_cur: bytes.max(512),
+                rlim_max: bytes.max(512),
+            };
+            if libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) < 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            // Else the signal ends what would get EFBIG.
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let ended = sandbox.end(command);
+    ended.assert_one_line(5, &["lower.img", "File too large"]);
+    sandbox.assert_nothing_left();
+}
+
+/// A real file system without room, in a mount namespace of its own. What is
+/// left on it is listed before it goes.
+#[rstest]
+#[case::nothing_fits("64k", "lower.img")]
+#[case::the_initramfs_does_not_fit("6m", "initramfs.cpio: No space left on device")]
+fn a_full_disk_leaves_nothing(#[case] size: &str, #[case] what: &str) {
+    let sandbox = Sandbox::new();
+    let disk = sandbox.path("output");
+    std::fs::create_dir(&disk).unwrap();
+    let run = sandbox.run("exit 1");
+    let agent = std::fs::File::options().write(true).open(sandbox.agent());
+    agent.unwrap().set_len(8 << 20).unwrap();
+    let mut command = sandbox.command("unshare");
+    command
+        .args(["--map-root-user", "--mount", "sh", "-c"])
+        .arg(format!(
+            "mount -t tmpfs -o size={size} none \"$0\" || exit 99; \"$@\"; status=$?; \
+             find \"$0\" -mindepth 1 ! -name runs; exit $status"
+        ))
+        .arg(&disk)
+        .arg(run.get_program())
+        .args(run.get_args());
+    let ended = sandbox.end(command);
+    ended.assert_one_line(5, &[what]);
+    assert!(!ended.stdout.contains(disk.to_str().unwrap()), "{ended:?}");
+}

@@ -21,7 +21,7 @@ use lookback_engine::{Disk, Engine, GuestSpec, Request, SocketDir, choose};
 use lookback_image::{Ext4Pair, Ext4Spec, e2fsck, ext4_pair, initramfs};
 use lookback_kernel::{KernelFiles, Layout, Profile};
 use lookback_report::{
-    CaseResult, Console, Fsck, FsckStatus, Kernel, Problem, RunResult, Status, terminal::Style,
+    CaseResult, Console, Fsck, FsckStatus, Kernel, RunResult, Status, terminal::Style,
 };
 use lookback_scenario::{DEFAULT_SEED, Fsstress, Library, Overrides, Plan, Scenario};
 use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER, PORT};
@@ -161,12 +161,12 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     finish(session, alive, &bench, &mut result);
     result.total_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     result.finish();
-    write(&result, &bench, args)?;
-
+    // First to the screen: a full disk must not swallow it.
     let style = Style {
         color: std::io::stdout().is_terminal(),
     };
     print!("{}", lookback_report::terminal::render(&result, style));
+    write(&result, &bench, args)?;
     println!("{}", bench.folder.path.display());
     Ok(ExitCode::from(result.exit_code))
 }
@@ -288,7 +288,7 @@ fn finish(session: Session, alive: bool, bench: &Bench, result: &mut RunResult) 
         }
         if let Some(problem) = problem {
             clean = false;
-            result.problem = Some(Problem::Crash(problem));
+            result.problem = Some(problem);
         }
     } else {
         drop(session);

@@ -7,6 +7,7 @@ use std::{
 
 use lookback_engine::{Engine, Guest, GuestSpec};
 use lookback_oracle::CaseRun;
+use lookback_report::Problem;
 use lookback_triage::Finding;
 use lookback_wire::{
     control::{Arm, CasePlan, FromGuest, PROTOCOL, ToGuest},
@@ -241,33 +242,38 @@ impl Session {
     /// Has the guest unmount everything and reset. Returns what the kernel
     /// still complained about, and why the guest did not end as it should, if
     /// so.
-    pub fn power_off(mut self) -> (Vec<Finding>, Option<String>) {
+    pub fn power_off(mut self) -> (Vec<Finding>, Option<Problem>) {
         let mut findings = Vec::new();
         let sent = frame::write_frame(&mut &self.control, &ToGuest::PowerOff);
         let mut problem = sent
             .err()
-            .map(|error| format!("the guest can't be told to power off: {error}"));
+            .map(|error| Problem::Crash(format!("the guest can't be told to power off: {error}")));
         let deadline = Instant::now() + LAST_WORDS;
         let mut bye = false;
         while problem.is_none() {
             match self.events.next(deadline) {
                 Some(Event::Finding(finding)) => findings.push(*finding),
                 Some(Event::Message(FromGuest::Bye)) => bye = true,
-                Some(Event::Message(FromGuest::Trouble { what, .. })) => problem = Some(what),
-                Some(Event::Message(FromGuest::Broken(why))) => problem = Some(why),
-                Some(Event::Message(other)) => problem = Some(format!("unexpected {other:?}")),
+                Some(Event::Message(FromGuest::Trouble { what, .. })) => {
+                    problem = Some(Problem::Crash(what));
+                }
+                Some(Event::Message(FromGuest::Broken(why))) => problem = Some(Problem::Crash(why)),
+                Some(Event::Message(other)) => {
+                    problem = Some(Problem::Crash(format!("unexpected {other:?}")));
+                }
                 Some(Event::ControlClosed(_)) => {}
                 Some(Event::ConsoleClosed) => break,
                 None => {
-                    problem = Some(format!(
+                    problem = Some(Problem::Hang(format!(
                         "the guest still ran {} s after it was told to power off",
                         LAST_WORDS.as_secs()
-                    ));
+                    )));
                 }
             }
         }
         if problem.is_none() && !bye {
-            problem = Some("the guest ended without having unmounted everything".into());
+            let what = "the guest ended without having unmounted everything";
+            problem = Some(Problem::Crash(what.into()));
         }
         if problem.is_some() {
             // The run has failed already; this only sees that nothing is left.
@@ -277,10 +283,13 @@ impl Session {
         match self.guest.wait(deadline) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                problem.get_or_insert_with(|| "the guest's machine did not end".into());
+                problem.get_or_insert_with(|| {
+                    Problem::Hang("the guest's machine did not end".into())
+                });
             }
             Err(error) => {
-                problem.get_or_insert_with(|| error.to_string());
+                // QEMU itself, or a disk too full for the console's log.
+                problem.get_or_insert_with(|| Problem::Environment(error.to_string()));
             }
         }
         (findings, problem)

@@ -1,6 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{
+    num::{NonZeroU16, NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lookback_kernel::Profile;
@@ -82,11 +85,11 @@ pub struct GuestArgs {
     #[arg(long, value_enum, default_value = "fast")]
     pub profile: ProfileArg,
     /// Seconds until the agent must have answered
-    #[arg(long, default_value_t = 180, value_name = "S")]
-    pub boot_timeout: u64,
+    #[arg(long, default_value = "180", value_name = "S")]
+    pub boot_timeout: NonZeroU64,
     /// Seconds a case may take [default: 300, with the debug profile 1800]
     #[arg(long, value_name = "S")]
-    pub timeout: Option<u64>,
+    pub timeout: Option<NonZeroU64>,
     /// Also write the result as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -132,11 +135,11 @@ pub struct FsstressArgs {
     #[arg(long, default_value_t = lookback_scenario::DEFAULT_SEED, value_name = "N")]
     pub seed: u64,
     /// Operations in all
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
-    pub ops: usize,
+    #[arg(long, default_value = "10000", value_name = "N")]
+    pub ops: NonZeroUsize,
     /// Processes, each in a directory of its own
-    #[arg(long, default_value_t = 1, value_name = "P")]
-    pub procs: u16,
+    #[arg(long, default_value = "1", value_name = "P")]
+    pub procs: NonZeroU16,
     /// Weights by fsstress's names; what is not named is left out [default: all operations]
     #[arg(long, value_name = "OP=W,...")]
     pub mix: Option<Mix>,

@@ -11,6 +11,7 @@ mod session;
 use std::{
     fs,
     io::IsTerminal,
+    num::NonZeroU64,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
@@ -58,9 +59,14 @@ pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
 
 /// `lookback fsstress`.
 pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
+    for (index, arm) in args.arms.iter().enumerate() {
+        if args.arms[..index].contains(arm) {
+            return Err(Failure::Usage(format!("--arms names {arm} twice")));
+        }
+    }
     let load = Fsstress {
-        ops: args.ops,
-        procs: vec![args.procs],
+        ops: args.ops.get(),
+        procs: vec![args.procs.get()],
         mix: args.mix.clone().unwrap_or_default(),
         seed: Some(args.seed),
     };
@@ -105,11 +111,14 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     }
 
     let mut bench = prepare(args, profile)?;
-    let limit = Duration::from_secs(args.timeout.unwrap_or(match profile {
-        Profile::Fast => 300,
-        Profile::Debug => 1800,
-    }));
-    let boot_limit = Duration::from_secs(args.boot_timeout);
+    let limit = Duration::from_secs(args.timeout.map_or(
+        match profile {
+            Profile::Fast => 300,
+            Profile::Debug => 1800,
+        },
+        NonZeroU64::get,
+    ));
+    let boot_limit = Duration::from_secs(args.boot_timeout.get());
     let booting = Instant::now();
     let mut session = match Session::boot(bench.engine.as_ref(), &bench.spec, boot_limit) {
         Ok(session) => session,

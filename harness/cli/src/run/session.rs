@@ -283,9 +283,8 @@ impl Session {
         match self.guest.wait(deadline) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                problem.get_or_insert_with(|| {
-                    Problem::Hang("the guest's machine did not end".into())
-                });
+                problem
+                    .get_or_insert_with(|| Problem::Hang("the guest's machine did not end".into()));
             }
             Err(error) => {
                 // QEMU itself, or a disk too full for the console's log.

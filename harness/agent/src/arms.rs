@@ -39,6 +39,8 @@ pub struct Arms {
     /// The case has a use for `@outside`. Where it has none the server is
     /// spared the requests, so that its counters show the backed tree alone.
     outside: bool,
+    /// The case's lower directory backs the root of the share.
+    root_dir: bool,
 }
 
 impl Arms {
@@ -56,6 +58,7 @@ impl Arms {
             id: plan.id.clone(),
             arms,
             outside,
+            root_dir: plan.root_dir,
         }
     }
 
@@ -82,6 +85,7 @@ impl Arms {
     /// The directory under test.
     pub fn root(&self, arm: Arm) -> String {
         match arm {
+            Arm::Backed if self.root_dir => BACKED.into(),
             Arm::Backed => format!("{BACKED}/{STACK}"),
             Arm::Plain | Arm::Ext4 => self.case_dir(arm),
         }
@@ -121,7 +125,8 @@ impl Arms {
         match arm {
             Arm::Backed => {
                 mounts::mount_disk(&disk(DISK_LOWER)?, LOWER)?;
-                if !disks_only {
+                // A backed root can only be mounted once its directory is there.
+                if !disks_only && !self.root_dir {
                     mounts::mount_share(TAG_BACKED, BACKED)?;
                 }
             }
@@ -142,6 +147,15 @@ impl Arms {
             guest::make_dir(&self.outside(arm))?;
         }
         Ok(())
+    }
+
+    /// Mount the backed share on the case's lower directory, as its root.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub fn mount_root(&self) -> Result<(), ArmError> {
+        let dir = self.case_dir(Arm::Backed);
+        Ok(mounts::mount_share_on(TAG_BACKED, &dir, BACKED)?)
     }
 
     /// Unmount `arm` wholly; everything is tried whatever fails.

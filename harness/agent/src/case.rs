@@ -152,6 +152,12 @@ impl Case<'_> {
         if !self.arms.has(Arm::Backed) {
             return Ok(());
         }
+        if self.plan.root_dir {
+            return self
+                .arms
+                .mount_root()
+                .map_err(|e| CaseError::Arm(Arm::Backed, e));
+        }
         let lower = self.arms.case_dir(Arm::Backed);
         let root = backing::open_root(BACKED)?;
         for registration in &self.plan.register {

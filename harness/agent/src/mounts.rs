@@ -1,10 +1,13 @@
 //! Mounting the arms, and unmounting them for good.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
 use thiserror::Error;
 
 use crate::guest;
@@ -70,9 +73,15 @@ impl MountError {
     }
 }
 
-fn mount_on(what: &str, on: &str, kind: Option<&str>, flags: MsFlags) -> Result<(), MountError> {
+fn mount_on(
+    what: &str,
+    on: &str,
+    kind: Option<&str>,
+    flags: MsFlags,
+    options: Option<&str>,
+) -> Result<(), MountError> {
     guest::make_dir(on)?;
-    mount(Some(what), on, kind, flags, None::<&str>).map_err(|source| MountError::Mount {
+    mount(Some(what), on, kind, flags, options).map_err(|source| MountError::Mount {
         what: what.into(),
         on: on.into(),
         source,
@@ -84,7 +93,7 @@ fn mount_on(what: &str, on: &str, kind: Option<&str>, flags: MsFlags) -> Result<
 /// # Errors
 /// [`MountError::Mount`].
 pub fn mount_disk(device: &str, on: &str) -> Result<(), MountError> {
-    mount_on(device, on, Some("ext4"), MsFlags::empty())
+    mount_on(device, on, Some("ext4"), MsFlags::empty(), None)
 }
 
 /// Mount a virtiofs share.
@@ -92,7 +101,22 @@ pub fn mount_disk(device: &str, on: &str) -> Result<(), MountError> {
 /// # Errors
 /// [`MountError::Mount`].
 pub fn mount_share(tag: &str, on: &str) -> Result<(), MountError> {
-    mount_on(tag, on, Some("virtiofs"), MsFlags::empty())
+    mount_on(tag, on, Some("virtiofs"), MsFlags::empty(), None)
+}
+
+/// Mount a virtiofs share whose root is backed by `dir`.
+///
+/// # Errors
+/// [`MountError`].
+pub fn mount_share_on(tag: &str, dir: &str, on: &str) -> Result<(), MountError> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = open(dir, flags, Mode::empty()).map_err(|source| MountError::Mount {
+        what: dir.into(),
+        on: on.into(),
+        source,
+    })?;
+    let options = format!("root_dir={}", root.as_raw_fd());
+    mount_on(tag, on, Some("virtiofs"), MsFlags::empty(), Some(&options))
 }
 
 /// Bind a directory to a second place.
@@ -100,7 +124,7 @@ pub fn mount_share(tag: &str, on: &str) -> Result<(), MountError> {
 /// # Errors
 /// [`MountError::Mount`].
 pub fn bind(dir: &str, on: &str) -> Result<(), MountError> {
-    mount_on(dir, on, None, MsFlags::MS_BIND)
+    mount_on(dir, on, None, MsFlags::MS_BIND, None)
 }
 
 /// Unmount `on` and what a trace left mounted below it. Nothing of ours may be

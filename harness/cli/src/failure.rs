@@ -54,7 +54,7 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// The kernel has no FUSE_BACKING_LOOKUP.
-    #[error("the kernel {kernel} ({release}) lacks the lookup/backing extension: {why}")]
+    #[error("kernel {kernel} ({release}): {why}")]
     NoExtension {
         /// As asked for.
         kernel: String,

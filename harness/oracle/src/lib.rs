@@ -15,6 +15,7 @@
 //!     arms: vec![Arm::Backed, Arm::Ext4],
 //!     setup: vec![],
 //!     register: vec![],
+//!     root_dir: false,
 //!     trace: vec![Line { worker: 0, op: Op::Sync }],
 //!     phases: vec![],
 //!     concurrent: false,

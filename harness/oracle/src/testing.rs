@@ -28,6 +28,7 @@ pub(crate) fn plan(trace: Vec<Op>, phases: &[Phase]) -> CasePlan {
         arms: ARMS.to_vec(),
         setup: vec![],
         register: vec![],
+        root_dir: false,
         trace: trace.into_iter().map(line).collect(),
         phases: phases.to_vec(),
         concurrent: false,

@@ -122,15 +122,24 @@ impl Scenario {
                 id: format!("{}.{}{suffix}", self.name, case.name),
                 arms: case.arms.iter().filter(asked).copied().collect(),
                 setup: case.setup.clone(),
-                register: vec![Registration {
-                    id: server.backing,
-                    path: String::new(),
-                }],
+                register: if self.root_dir {
+                    vec![]
+                } else {
+                    vec![Registration {
+                        id: server.backing,
+                        path: String::new(),
+                    }]
+                },
+                root_dir: self.root_dir,
                 trace: case.trace.clone(),
                 concurrent: case.concurrent,
                 phases: case.phases.clone(),
             },
-            rules: server.rules(),
+            rules: if self.root_dir {
+                Rules::default()
+            } else {
+                server.rules()
+            },
             seed,
         }
     }

@@ -14,6 +14,7 @@ pub(crate) struct File {
     pub about: String,
     pub arms: Option<Spanned<Vec<Arm>>>,
     pub phases: Option<Spanned<Vec<Phase>>>,
+    pub root_dir: Option<Spanned<bool>>,
     #[serde(default)]
     pub server: Option<Spanned<ServerTable>>,
     #[serde(default)]

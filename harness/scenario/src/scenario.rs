@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Debug, path::Path};
 
-use lookback_ops::{Line, fsstress::Mix};
+use lookback_ops::{Base, Line, fsstress::Mix};
 use lookback_wire::{
     control::{Arm, Phase},
     rules::{LookupRule, Rules},
@@ -114,6 +114,8 @@ pub struct Scenario {
     pub phases: Vec<Phase>,
     /// What the server answers.
     pub server: Server,
+    /// The share is mounted with `root_dir=`; the server's answers play no part.
+    pub root_dir: bool,
     /// Every case runs once for each of these, if there are any.
     pub entry_timeouts: Vec<Timeout>,
     /// The cases written down.
@@ -163,7 +165,17 @@ impl Scenario {
             let what = "a scenario has either [[case]] tables or an [fsstress] table";
             return Err(source.error(file.name.span(), what));
         }
+        let root_dir = file.root_dir.as_ref().is_some_and(|flag| *flag.get_ref());
+        if let (true, Some(flag)) = (root_dir, &file.root_dir) {
+            check_root_dir(
+                source,
+                flag,
+                &cases,
+                !entry_timeouts.is_empty() || file.server.is_some(),
+            )?;
+        }
         Ok(Self {
+            root_dir,
             server: server(source, file.server)?,
             name: file.name.into_inner(),
             about: file.about,
@@ -193,11 +205,35 @@ impl Scenario {
             arms: case.arms.clone(),
             phases: case.phases.clone(),
             server: Server::default(),
+            root_dir: false,
             entry_timeouts: vec![],
             cases: vec![case],
             fsstress: None,
         }
     }
+}
+
+/// With a backed root there is neither a LOOKUP to answer nor a directory
+/// beside the backed one.
+fn check_root_dir(
+    source: Source<'_>,
+    flag: &Spanned<bool>,
+    cases: &[Case],
+    answers: bool,
+) -> Result<(), ScenarioError> {
+    if answers {
+        let what = "with root_dir nothing is looked up at the server; leave out what it answers";
+        return Err(source.error(flag.span(), what));
+    }
+    let lines = cases
+        .iter()
+        .flat_map(|case| case.setup.iter().chain(&case.trace));
+    let mut paths = lines.flat_map(|line| line.op.paths());
+    if paths.any(|path| path.base == Base::Outside) {
+        let what = "with root_dir the whole share is backed; there is no @outside/";
+        return Err(source.error(flag.span(), what));
+    }
+    Ok(())
 }
 
 fn server(

@@ -113,6 +113,9 @@ pub struct CasePlan {
     pub setup: Vec<Line>,
     /// What gets a backing id before the trace starts.
     pub register: Vec<Registration>,
+    /// `backed` is mounted with `root_dir=` the case's lower directory: the
+    /// root of the share is the stacking root, and no LOOKUP is ever needed.
+    pub root_dir: bool,
     /// The operations.
     pub trace: Vec<Line>,
     /// The trace's workers run at the same time. Otherwise one line runs at a

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lookback_fs_backend::{Counters, bypass_violations};
+use lookback_fs_backend::{Counters, Violation, bypass_violations};
 use lookback_oracle::{context, judge};
 use lookback_report::{CaseResult, Finding, Kind, Status};
 use lookback_scenario::Plan;
@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+/// FUSE_ROOT_ID (include/uapi/linux/fuse.h).
+const ROOT_NODEID: u64 = 1;
 /// Operations shown before one that differs.
 const CONTEXT: usize = 10;
 
@@ -43,7 +45,12 @@ pub fn run(
             context(&plan.case, difference, CONTEXT)
         });
         if plan.case.arms.contains(&Arm::Backed) {
-            for finding in prove_backing(&backed) {
+            let findings = if plan.case.root_dir {
+                prove_backed_root(&backed)
+            } else {
+                prove_backing(&backed)
+            };
+            for finding in findings {
                 result.add(finding);
             }
         }
@@ -87,15 +94,24 @@ fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// What contradicts that the guest served the backed tree by itself.
-fn prove_backing(counters: &Counters) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = bypass_violations(counters)
+/// Requests about what the guest serves itself.
+fn bypass(counters: &Counters) -> Vec<Finding> {
+    bypass_violations(counters)
         .into_iter()
         .map(|violation| {
             let title = format!("the server was asked about a backed file: {violation}");
-            Finding::new(Kind::Difference, format!("bypass:{violation}"), title)
+            let signature = match &violation {
+                Violation::Request { opcode, .. } => format!("bypass:{opcode}"),
+                Violation::Uncounted { .. } => "bypass:uncounted".to_owned(),
+            };
+            Finding::new(Kind::Difference, signature, title)
         })
-        .collect();
+        .collect()
+}
+
+/// What contradicts that the guest served the backed tree by itself.
+fn prove_backing(counters: &Counters) -> Vec<Finding> {
+    let mut findings = bypass(counters);
     let difference = |signature: &str, title: String| {
         Finding::new(Kind::Difference, signature.to_owned(), title)
     };
@@ -125,6 +141,13 @@ fn prove_backing(counters: &Counters) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// With `root_dir=` there is not even a LOOKUP: the root itself is backed.
+fn prove_backed_root(counters: &Counters) -> Vec<Finding> {
+    let mut counters = counters.clone();
+    counters.backed.insert(ROOT_NODEID);
+    bypass(&counters)
 }
 
 /// Adds what is not the oracle's: the kernel's complaints, and how it ended.

@@ -4,7 +4,7 @@ use std::{
     io::{BufReader, ErrorKind},
     os::unix::net::UnixStream,
     sync::mpsc::{self, Receiver, Sender},
-    thread,
+    thread::{self, JoinHandle},
     time::Instant,
 };
 
@@ -24,8 +24,8 @@ pub enum Event {
     ControlClosed(Option<String>),
     /// The kernel complained.
     Finding(Box<Finding>),
-    /// The console ended: the guest is gone, and everything it printed has
-    /// been looked at.
+    /// The console ended: the guest is gone, and everything it printed or sent
+    /// has been looked at. Always the last event.
     ConsoleClosed,
 }
 
@@ -40,8 +40,8 @@ impl Events {
     pub fn listen(control: UnixStream, console: Receiver<Vec<u8>>) -> Self {
         let (sender, receiver) = mpsc::channel();
         let messages = sender.clone();
-        thread::spawn(move || listen_to_control(control, &messages));
-        thread::spawn(move || listen_to_console(&console, &sender));
+        let control = thread::spawn(move || listen_to_control(control, &messages));
+        thread::spawn(move || listen_to_console(&console, control, &sender));
         Self { receiver }
     }
 
@@ -72,7 +72,7 @@ fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
     }
 }
 
-fn listen_to_console(console: &Receiver<Vec<u8>>, to: &Sender<Event>) {
+fn listen_to_console(console: &Receiver<Vec<u8>>, control: JoinHandle<()>, to: &Sender<Event>) {
     let mut watcher = Watcher::new();
     let forward = |findings: Vec<Finding>| {
         findings
@@ -85,7 +85,34 @@ fn listen_to_console(console: &Receiver<Vec<u8>>, to: &Sender<Event>) {
         }
     }
     if forward(watcher.finish()) {
+        // Both streams end with the guest, in no order: without waiting, its
+        // last message could come after the news of its end. A thread that
+        // panicked has no more to say either.
+        let _ = control.join();
         // Nobody listens any more if this fails, which is fine.
         let _ = to.send(Event::ConsoleClosed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc::channel, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn the_end_comes_after_the_last_message() {
+        let (ours, mut guest) = UnixStream::pair().unwrap();
+        let (console, chunks) = channel();
+        let events = Events::listen(ours, chunks);
+        drop(console);
+        frame::write_frame(&mut guest, &FromGuest::Bye).unwrap();
+        drop(guest);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let next = || events.next(deadline);
+        assert!(matches!(next(), Some(Event::Message(FromGuest::Bye))));
+        assert!(matches!(next(), Some(Event::ControlClosed(None))));
+        assert!(matches!(next(), Some(Event::ConsoleClosed)));
+        assert!(next().is_none());
     }
 }

@@ -155,7 +155,11 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     let kernel = Kernel {
         name: bench.kernel.name.clone(),
         release: ready.release,
-        profile: profile.to_string(),
+        // Of an image given as a file nobody knows.
+        profile: bench
+            .kernel
+            .profile
+            .map_or_else(|| "unknown".to_owned(), |profile| profile.to_string()),
     };
     let mut result = RunResult::new(&bench.folder.id, bench.engine.name(), kernel, seed);
     result.boot_ms = Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
@@ -352,17 +356,18 @@ fn write(result: &RunResult, bench: &Bench, args: &GuestArgs) -> Result<(), Fail
     let junit = bench.folder.path.join("junit.xml");
     lookback_report::write_junit(&junit, result)?;
     lookback_report::write(&json, result)?;
+    // What the next run makes anew; after a failure it is evidence.
+    if result.exit_code == 0 {
+        bench.remove_bulk()?;
+    }
+    bench.folder.make_latest()?;
     if let Some(path) = &args.json {
         lookback_report::write(path, result)?;
     }
     if let Some(path) = &args.junit {
         lookback_report::write_junit(path, result)?;
     }
-    // What the next run makes anew; after a failure it is evidence.
-    if result.exit_code == 0 {
-        bench.remove_bulk()?;
-    }
-    bench.folder.make_latest()
+    Ok(())
 }
 
 impl Bench {

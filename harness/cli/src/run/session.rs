@@ -160,6 +160,7 @@ impl Session {
         };
         let request = ToGuest::RunCase(Box::new(plan.clone()));
         if let Err(error) = frame::write_frame(&mut &self.control, &request) {
+            self.last_words(&mut back.findings);
             back.ended = Ended::GuestDied(format!("the guest takes no case: {error}"));
             return back;
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
@@ -49,14 +49,17 @@ impl State {
 
 impl Process {
     /// Starts `command`, which inherits `inherited` under their present numbers.
-    /// Our copies of them are closed before this returns.
+    /// Our copies of them are closed before this returns. It is out of reach of
+    /// the terminal's Ctrl-C, which is for us to act on, and has no signal
+    /// blocked, whatever our threads have.
     pub(crate) fn spawn(mut command: Command, inherited: Vec<OwnedFd>) -> io::Result<Self> {
         let parent = Pid::this();
         let numbers: Vec<i32> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
+        command.process_group(0);
         // SAFETY: between fork and exec the closure makes only system calls
-        // (prctl, getppid, fcntl on descriptors that `inherited` keeps open) and
-        // touches memory that was allocated before the fork; it allocates
-        // nothing and takes no lock.
+        // (prctl, getppid, sigprocmask, fcntl on descriptors that `inherited`
+        // keeps open) and touches memory that was allocated before the fork; it
+        // allocates nothing and takes no lock.
         unsafe {
             command.pre_exec(move || {
                 nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -64,6 +67,7 @@ impl Process {
                 if nix::unistd::getppid() != parent {
                     return Err(io::ErrorKind::BrokenPipe.into());
                 }
+                SigSet::empty().thread_set_mask()?;
                 for number in &numbers {
                     if libc::fcntl(*number, libc::F_SETFD, 0) < 0 {
                         return Err(io::Error::last_os_error());
@@ -223,6 +227,23 @@ mod tests {
         assert!(!process.kill().unwrap());
         let status = process.wait(Instant::now()).unwrap().unwrap();
         assert_eq!(status.signal(), Some(libc::SIGKILL));
+    }
+
+    #[test]
+    fn signals_blocked_here_reach_the_child() {
+        let process = std::thread::spawn(|| {
+            let mut blocked = SigSet::empty();
+            blocked.add(Signal::SIGTERM);
+            blocked.thread_block().unwrap();
+            Process::spawn(sleep(), Vec::new()).unwrap()
+        })
+        .join()
+        .unwrap();
+        assert_eq!(nix::unistd::getpgid(Some(process.pid)), Ok(process.pid));
+        kill(process.pid, Signal::SIGTERM).unwrap();
+        let status = process.wait(Instant::now() + Duration::from_secs(20));
+        let status = status.unwrap().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGTERM));
     }
 
     #[test]

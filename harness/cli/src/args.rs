@@ -140,7 +140,7 @@ pub struct FsstressArgs {
     /// Processes, each in a directory of its own
     #[arg(long, default_value = "1", value_name = "P")]
     pub procs: NonZeroU16,
-    /// Weights by fsstress's names; what is not named is left out [default: all operations]
+    /// Weights by fsstress's names; what is not named keeps its own, `all=0` comes before a short list
     #[arg(long, value_name = "OP=W,...")]
     pub mix: Option<Mix>,
     /// Arms to compare

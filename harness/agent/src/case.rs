@@ -94,7 +94,7 @@ impl Case<'_> {
             return Err(CaseError::BadId(id.clone()));
         }
         say(format!("case {id}"));
-        self.mount(false)?;
+        self.mount()?;
         let arms = self.arms.list().to_vec();
         for &arm in &arms {
             self.make_case_dir(arm)?;
@@ -118,10 +118,10 @@ impl Case<'_> {
         Ok(guest::make_dir(&dir)?)
     }
 
-    fn mount(&self, disks_only: bool) -> Result<(), CaseError> {
+    fn mount(&self) -> Result<(), CaseError> {
         for &arm in self.arms.list() {
             self.arms
-                .mount(arm, disks_only)
+                .mount(arm, false)
                 .map_err(|e| CaseError::Arm(arm, e))?;
         }
         Ok(())
@@ -227,31 +227,37 @@ impl Case<'_> {
         }
         if remounted {
             self.unmount()?;
-            self.mount(false)?;
+            self.mount()?;
             self.register(true)?;
             self.send_trees(Phase::Remounted)?;
         }
-        if lower {
+        // The other arms have nothing below them that was not seen already.
+        if lower && self.arms.has(Arm::Backed) {
             self.unmount()?;
-            self.mount(true)?;
-            self.send_trees(Phase::Lower)?;
+            self.arms
+                .mount(Arm::Backed, true)
+                .map_err(|e| CaseError::Arm(Arm::Backed, e))?;
+            let root = self.arms.case_dir(Arm::Backed);
+            self.send_tree(Arm::Backed, Phase::Lower, &root)?;
         }
         Ok(())
     }
 
     fn send_trees(&mut self, phase: Phase) -> Result<(), PortError> {
         for arm in self.arms.list().to_vec() {
-            let root = match phase {
-                Phase::Lower => self.arms.case_dir(arm),
-                _ => self.arms.root(arm),
-            };
-            for snapshot in pieces(snapshot::take(&root, self.board), TREE_BYTES) {
-                self.port.send(&FromGuest::Tree {
-                    arm,
-                    phase,
-                    snapshot,
-                })?;
-            }
+            let root = self.arms.root(arm);
+            self.send_tree(arm, phase, &root)?;
+        }
+        Ok(())
+    }
+
+    fn send_tree(&mut self, arm: Arm, phase: Phase, root: &str) -> Result<(), PortError> {
+        for snapshot in pieces(snapshot::take(root, self.board), TREE_BYTES) {
+            self.port.send(&FromGuest::Tree {
+                arm,
+                phase,
+                snapshot,
+            })?;
         }
         Ok(())
     }

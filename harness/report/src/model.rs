@@ -264,7 +264,7 @@ pub struct RunResult {
     pub seed: u64,
     /// When it began, UTC, RFC 3339.
     pub started: String,
-    /// Milliseconds from the beginning to the agent's first word.
+    /// Milliseconds from the engine's start to the agent's answer.
     pub boot_ms: Option<u64>,
     /// Milliseconds in all.
     pub total_ms: u64,

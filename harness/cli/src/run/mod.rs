@@ -154,7 +154,7 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
             .map_or_else(|| "unknown".to_owned(), |profile| profile.to_string()),
     };
     let mut result = RunResult::new(&bench.folder.id, bench.engine.name(), kernel, seed);
-    result.boot_ms = Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    result.boot_ms = Some(u64::try_from(boot.as_millis()).unwrap_or(u64::MAX));
     for finding in std::mem::take(&mut session.boot_findings) {
         result.console.push(Console {
             finding: case::of_kernel(finding),

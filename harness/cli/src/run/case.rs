@@ -2,23 +2,22 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lookback_fs_backend::{Counters, Violation, bypass_violations};
+use lookback_fs_backend::Counters;
 use lookback_oracle::{context, judge};
 use lookback_report::{CaseResult, Finding, Kind, Status};
 use lookback_scenario::Plan;
-use lookback_wire::control::{Arm, OUTSIDE, STACK, TAG_BACKED, TAG_PLAIN};
+use lookback_wire::control::{Arm, TAG_BACKED, TAG_PLAIN};
 
 use crate::{
     failure::Failure,
     run::{
         folder::Folder,
+        proof,
         servers::Servers,
         session::{CaseReturn, Ended, Session},
     },
 };
 
-/// FUSE_ROOT_ID (include/uapi/linux/fuse.h).
-const ROOT_NODEID: u64 = 1;
 /// Operations shown before one that differs.
 const CONTEXT: usize = 10;
 
@@ -46,9 +45,9 @@ pub fn run(
         });
         if plan.case.arms.contains(&Arm::Backed) {
             let findings = if plan.case.root_dir {
-                prove_backed_root(&backed)
+                proof::backed_root(&backed)
             } else {
-                prove_backing(&backed)
+                proof::backing(&backed)
             };
             for finding in findings {
                 result.add(finding);
@@ -92,62 +91,6 @@ fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
         .into_iter()
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
-}
-
-/// Requests about what the guest serves itself.
-fn bypass(counters: &Counters) -> Vec<Finding> {
-    bypass_violations(counters)
-        .into_iter()
-        .map(|violation| {
-            let title = format!("the server was asked about a backed file: {violation}");
-            let signature = match &violation {
-                Violation::Request { opcode, .. } => format!("bypass:{opcode}"),
-                Violation::Uncounted { .. } => "bypass:uncounted".to_owned(),
-            };
-            Finding::new(Kind::Difference, signature, title)
-        })
-        .collect()
-}
-
-/// What contradicts that the guest served the backed tree by itself.
-fn prove_backing(counters: &Counters) -> Vec<Finding> {
-    let mut findings = bypass(counters);
-    let difference = |signature: &str, title: String| {
-        Finding::new(Kind::Difference, signature.to_owned(), title)
-    };
-    if counters.backed.is_empty() {
-        findings.push(difference(
-            "bypass:never-backed",
-            "no LOOKUP was answered with a backing entry, so nothing is proven".into(),
-        ));
-    }
-    for name in counters.root_lookups.keys() {
-        if name != STACK && name != OUTSIDE {
-            findings.push(difference(
-                "bypass:root-lookup",
-                format!("the server was asked for {name:?} in the root of the backed share"),
-            ));
-        }
-    }
-    for inode in counters.imbalances() {
-        if inode.is_excess() {
-            findings.push(difference(
-                "forgets:excess",
-                format!(
-                    "nodeid {} was forgotten {} times but looked up {} times",
-                    inode.nodeid, inode.forgets, inode.lookups
-                ),
-            ));
-        }
-    }
-    findings
-}
-
-/// With `root_dir=` there is not even a LOOKUP: the root itself is backed.
-fn prove_backed_root(counters: &Counters) -> Vec<Finding> {
-    let mut counters = counters.clone();
-    counters.backed.insert(ROOT_NODEID);
-    bypass(&counters)
 }
 
 /// Adds what is not the oracle's: the kernel's complaints, and how it ended.

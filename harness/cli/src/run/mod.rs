@@ -5,6 +5,7 @@ mod case;
 mod events;
 mod folder;
 mod interrupt;
+mod proof;
 mod servers;
 mod session;
 

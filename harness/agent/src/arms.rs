@@ -117,23 +117,23 @@ impl Arms {
         }
     }
 
-    /// Mount `arm`: its disk and, unless `disks_only`, its share over it.
+    /// Mount `arm`: its disk and its share. With `root_dir` the share waits for
+    /// [`Arms::mount_root`], since its directory may not be there yet.
     ///
     /// # Errors
     /// [`ArmError`].
-    pub fn mount(&self, arm: Arm, disks_only: bool) -> Result<(), ArmError> {
+    pub fn mount(&self, arm: Arm) -> Result<(), ArmError> {
         match arm {
             Arm::Backed => {
-                mounts::mount_disk(&disk(DISK_LOWER)?, LOWER)?;
-                // A backed root can only be mounted once its directory is there.
-                if !disks_only && !self.root_dir {
+                self.mount_lower()?;
+                if !self.root_dir {
                     mounts::mount_share(TAG_BACKED, BACKED)?;
                 }
             }
             Arm::Plain => mounts::mount_share(TAG_PLAIN, PLAIN)?,
             Arm::Ext4 => mounts::mount_disk(&disk(DISK_EXT4)?, EXT4)?,
         }
-        if self.outside && !disks_only {
+        if self.outside {
             let (parent, bound) = match arm {
                 Arm::Backed => (BACKED, None),
                 Arm::Plain => (PLAIN, Some(PLAIN_OUTSIDE)),
@@ -147,6 +147,14 @@ impl Arms {
             guest::make_dir(&self.outside(arm))?;
         }
         Ok(())
+    }
+
+    /// Mount what lies below `backed`, alone.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub fn mount_lower(&self) -> Result<(), ArmError> {
+        Ok(mounts::mount_disk(&disk(DISK_LOWER)?, LOWER)?)
     }
 
     /// Mount the backed share on the case's lower directory, as its root.

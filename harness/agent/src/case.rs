@@ -120,9 +120,7 @@ impl Case<'_> {
 
     fn mount(&self) -> Result<(), CaseError> {
         for &arm in self.arms.list() {
-            self.arms
-                .mount(arm, false)
-                .map_err(|e| CaseError::Arm(arm, e))?;
+            self.arms.mount(arm).map_err(|e| CaseError::Arm(arm, e))?;
         }
         Ok(())
     }
@@ -235,7 +233,7 @@ impl Case<'_> {
         if lower && self.arms.has(Arm::Backed) {
             self.unmount()?;
             self.arms
-                .mount(Arm::Backed, true)
+                .mount_lower()
                 .map_err(|e| CaseError::Arm(Arm::Backed, e))?;
             let root = self.arms.case_dir(Arm::Backed);
             self.send_tree(Arm::Backed, Phase::Lower, &root)?;

@@ -8,7 +8,9 @@ use thiserror::Error;
 
 use crate::exec::Bases;
 use crate::guest::{self, GuestError};
-use crate::mounts::{self, BACKED, EXT4, EXT4_OUTSIDE, LOWER, MountError, PLAIN, PLAIN_OUTSIDE};
+use crate::mounts::{
+    self, BACKED, DEVFUSE, EXT4, EXT4_OUTSIDE, LOWER, MountError, PLAIN, PLAIN_OUTSIDE,
+};
 
 /// An arm can't be set up.
 #[derive(Debug, Error)]
@@ -16,6 +18,9 @@ pub enum ArmError {
     /// A disk is missing from the machine.
     #[error("no disk has the serial number `{0}` (/sys/block/*/serial)")]
     NoDisk(&'static str),
+    /// Not built yet.
+    #[error("this agent has no daemon for the arm devfuse")]
+    NoDaemon,
     /// It can't be mounted or unmounted.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -76,6 +81,7 @@ impl Arms {
     pub fn case_dir(&self, arm: Arm) -> String {
         let root = match arm {
             Arm::Backed => LOWER,
+            Arm::Devfuse => return format!("{LOWER}/{}.devfuse", self.id),
             Arm::Plain => PLAIN,
             Arm::Ext4 => EXT4,
         };
@@ -87,6 +93,8 @@ impl Arms {
         match arm {
             Arm::Backed if self.root_dir => BACKED.into(),
             Arm::Backed => format!("{BACKED}/{STACK}"),
+            Arm::Devfuse if self.root_dir => DEVFUSE.into(),
+            Arm::Devfuse => format!("{DEVFUSE}/{STACK}"),
             Arm::Plain | Arm::Ext4 => self.case_dir(arm),
         }
     }
@@ -113,6 +121,7 @@ impl Arms {
         match arm {
             Arm::Backed => format!("{BACKED}/{OUTSIDE}/{id}"),
             Arm::Plain => format!("{PLAIN_OUTSIDE}/{id}"),
+            Arm::Devfuse => format!("{DEVFUSE}/{OUTSIDE}/{id}"),
             Arm::Ext4 => format!("{EXT4_OUTSIDE}/{id}"),
         }
     }
@@ -131,12 +140,14 @@ impl Arms {
                 }
             }
             Arm::Plain => mounts::mount_share(TAG_PLAIN, PLAIN)?,
+            Arm::Devfuse => return Err(ArmError::NoDaemon),
             Arm::Ext4 => mounts::mount_disk(&disk(DISK_EXT4)?, EXT4)?,
         }
         if self.outside {
             let (parent, bound) = match arm {
                 Arm::Backed => (BACKED, None),
                 Arm::Plain => (PLAIN, Some(PLAIN_OUTSIDE)),
+                Arm::Devfuse => (DEVFUSE, None),
                 Arm::Ext4 => (EXT4, Some(EXT4_OUTSIDE)),
             };
             let dir = format!("{parent}/{OUTSIDE}");
@@ -179,6 +190,7 @@ impl Arms {
                     mounts::unmount(PLAIN).map_err(Into::into),
                 ]
             }
+            Arm::Devfuse => vec![],
             Arm::Ext4 => vec![
                 mounts::unmount(EXT4_OUTSIDE).map_err(Into::into),
                 disk(DISK_EXT4).and_then(|device| Ok(mounts::unmount_disk(&device, EXT4)?)),

@@ -17,6 +17,8 @@ use crate::holders::{holders, mounts_below};
 pub const BACKED: &str = "/mnt/backed";
 /// Mount point of the ordinary share.
 pub const PLAIN: &str = "/mnt/plain";
+/// Mount point of `devfuse`.
+pub const DEVFUSE: &str = "/mnt/devfuse";
 /// Mount point of the backing ext4.
 pub const LOWER: &str = "/mnt/lower";
 /// Mount point of the reference ext4.

@@ -218,7 +218,7 @@ fn phases(
                 stats: None,
             };
             let Some(actual) = tree(arm) else {
-                if phase != Phase::Lower || arm == Arm::Backed {
+                if phase != Phase::Lower || arm.has_lower() {
                     sink.add(
                         against(arm),
                         Attribute::Missing,

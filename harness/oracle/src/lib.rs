@@ -8,7 +8,7 @@
 //! use std::collections::BTreeMap;
 //! use lookback_oracle::{CaseRun, judge};
 //! use lookback_ops::{Line, Op, Outcome, Value};
-//! use lookback_wire::control::{Arm, CasePlan};
+//! use lookback_wire::{control::{Arm, CasePlan}, rules::Rules};
 //!
 //! let plan = CasePlan {
 //!     id: "example.sync".into(),
@@ -16,6 +16,8 @@
 //!     setup: vec![],
 //!     register: vec![],
 //!     root_dir: false,
+//!     no_daemon: false,
+//!     rules: Rules::default(),
 //!     trace: vec![Line { worker: 0, op: Op::Sync }],
 //!     phases: vec![],
 //!     concurrent: false,

@@ -5,7 +5,10 @@ use lookback_ops::{
     op::Base,
     tree::{Node, Snapshot},
 };
-use lookback_wire::control::{Arm, CasePlan, Phase};
+use lookback_wire::{
+    control::{Arm, CasePlan, Phase},
+    rules::Rules,
+};
 
 use crate::CaseRun;
 
@@ -29,6 +32,8 @@ pub(crate) fn plan(trace: Vec<Op>, phases: &[Phase]) -> CasePlan {
         setup: vec![],
         register: vec![],
         root_dir: false,
+        no_daemon: false,
+        rules: Rules::default(),
         trace: trace.into_iter().map(line).collect(),
         phases: phases.to_vec(),
         concurrent: false,
@@ -61,7 +66,7 @@ pub(crate) fn agreeing(plan: &CasePlan, outcomes: &[Outcome], tree: &Snapshot) -
             run.trace.insert((arm, 0), outcomes.to_vec());
         }
         for &phase in plan.phases.iter().filter(|phase| **phase != Phase::Fsck) {
-            if phase != Phase::Lower || arm == Arm::Backed {
+            if phase != Phase::Lower || arm.has_lower() {
                 run.trees.insert((arm, phase), tree.clone());
             }
         }

@@ -115,6 +115,11 @@ impl Scenario {
                 .as_ref()
                 .is_none_or(|arms| arms.contains(arm))
         };
+        let rules = if self.root_dir {
+            Rules::default()
+        } else {
+            server.rules()
+        };
         Plan {
             scenario: self.name.clone(),
             title: case.about.clone(),
@@ -131,15 +136,13 @@ impl Scenario {
                     }]
                 },
                 root_dir: self.root_dir,
+                no_daemon: self.no_daemon,
+                rules: rules.clone(),
                 trace: case.trace.clone(),
                 concurrent: case.concurrent,
                 phases: case.phases.clone(),
             },
-            rules: if self.root_dir {
-                Rules::default()
-            } else {
-                server.rules()
-            },
+            rules,
             seed,
         }
     }

@@ -15,6 +15,7 @@ pub(crate) struct File {
     pub arms: Option<Spanned<Vec<Arm>>>,
     pub phases: Option<Spanned<Vec<Phase>>>,
     pub root_dir: Option<Spanned<bool>>,
+    pub no_daemon: Option<Spanned<bool>>,
     #[serde(default)]
     pub server: Option<Spanned<ServerTable>>,
     #[serde(default)]

@@ -16,7 +16,7 @@ use crate::{
     timeout::Timeout,
 };
 
-/// All arms, the order they run in.
+/// The arms of a scenario that names none, in the order they run in.
 pub(crate) const ARMS: [Arm; 3] = [Arm::Backed, Arm::Plain, Arm::Ext4];
 /// All phases, in order.
 pub(crate) const PHASES: [Phase; 5] = [
@@ -116,6 +116,8 @@ pub struct Scenario {
     pub server: Server,
     /// The share is mounted with `root_dir=`; the server's answers play no part.
     pub root_dir: bool,
+    /// The arm `devfuse` has no daemon. Only with `root_dir`.
+    pub no_daemon: bool,
     /// Every case runs once for each of these, if there are any.
     pub entry_timeouts: Vec<Timeout>,
     /// The cases written down.
@@ -174,8 +176,15 @@ impl Scenario {
                 !entry_timeouts.is_empty() || file.server.is_some(),
             )?;
         }
+        let no_daemon = file.no_daemon.as_ref().is_some_and(|flag| *flag.get_ref());
+        if let (true, Some(flag)) = (no_daemon, &file.no_daemon) {
+            let case_arms = cases.iter().map(|case| case.arms.as_slice());
+            let generated = fsstress.iter().map(|_| arms.as_slice());
+            check_no_daemon(source, flag, root_dir, case_arms.chain(generated))?;
+        }
         Ok(Self {
             root_dir,
+            no_daemon,
             server: server(source, file.server)?,
             name: file.name.into_inner(),
             about: file.about,
@@ -206,6 +215,7 @@ impl Scenario {
             phases: case.phases.clone(),
             server: Server::default(),
             root_dir: false,
+            no_daemon: false,
             entry_timeouts: vec![],
             cases: vec![case],
             fsstress: None,
@@ -231,6 +241,24 @@ fn check_root_dir(
     let mut paths = lines.flat_map(|line| line.op.paths());
     if paths.any(|path| path.base == Base::Outside) {
         let what = "with root_dir the whole share is backed; there is no @outside/";
+        return Err(source.error(flag.span(), what));
+    }
+    Ok(())
+}
+
+/// virtiofs always has a server; without one there is nobody to answer either.
+fn check_no_daemon<'a>(
+    source: Source<'_>,
+    flag: &Spanned<bool>,
+    root_dir: bool,
+    mut arms: impl Iterator<Item = &'a [Arm]>,
+) -> Result<(), ScenarioError> {
+    if !root_dir {
+        let what = "no_daemon needs root_dir = true: without a daemon nothing else gives a root";
+        return Err(source.error(flag.span(), what));
+    }
+    if !arms.all(|arms| arms.contains(&Arm::Devfuse) && !arms.contains(&Arm::Backed)) {
+        let what = "no_daemon is the arm devfuse's: name the arms, with devfuse and without backed";
         return Err(source.error(flag.span(), what));
     }
     Ok(())

@@ -10,9 +10,11 @@ use std::{fmt, str::FromStr};
 use lookback_ops::{Line, Outcome, tree::Snapshot};
 use serde::{Deserialize, Serialize};
 
+use crate::rules::Rules;
+
 /// Changes with every incompatible change of this file; the agent of another
 /// build is refused by name.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Name of the virtio-serial port (`/sys/class/virtio-ports/*/name`).
 pub const PORT: &str = "lookback.control";
@@ -29,6 +31,8 @@ pub const TAG_PLAIN: &str = "plain";
 pub const STACK: &str = "stack";
 /// Name, in the root of each share, of the unbacked directory `@outside/`.
 pub const OUTSIDE: &str = "outside";
+/// [`Registration::path`] of the mount's own root.
+pub const OWN_ROOT: &str = "@root";
 
 /// One file system the same operations run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +42,9 @@ pub enum Arm {
     Backed,
     /// virtiofs, ordinary passthrough to the host.
     Plain,
+    /// FUSE over /dev/fuse whose daemon, a process of the agent, answers
+    /// LOOKUP with a backing entry.
+    Devfuse,
     /// The reference.
     Ext4,
 }
@@ -63,8 +70,17 @@ impl fmt::Display for Arm {
         f.write_str(match self {
             Arm::Backed => "backed",
             Arm::Plain => "plain",
+            Arm::Devfuse => "devfuse",
             Arm::Ext4 => "ext4",
         })
+    }
+}
+
+impl Arm {
+    /// Its tree lies in a directory of the lower ext4.
+    #[must_use]
+    pub fn has_lower(self) -> bool {
+        matches!(self, Arm::Backed | Arm::Devfuse)
     }
 }
 
@@ -72,10 +88,10 @@ impl FromStr for Arm {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Arm::Backed, Arm::Plain, Arm::Ext4]
+        [Arm::Backed, Arm::Plain, Arm::Devfuse, Arm::Ext4]
             .into_iter()
             .find(|arm| arm.to_string() == text)
-            .ok_or_else(|| format!("no arm is called {text:?}: backed, plain or ext4"))
+            .ok_or_else(|| format!("no arm is called {text:?}: backed, plain, devfuse or ext4"))
     }
 }
 
@@ -96,8 +112,45 @@ impl fmt::Display for Phase {
 pub struct Registration {
     /// The id.
     pub id: u64,
-    /// Relative to the case's lower directory; empty for the directory itself.
+    /// Relative to the case's lower directory; empty for the directory itself,
+    /// [`OWN_ROOT`] for the root of the mount under test.
     pub path: String,
+}
+
+/// What `devfuse`'s daemon was asked and answered while one mount lasted.
+/// nodeids are this mount's own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Served {
+    /// INIT came and offered FUSE_BACKING_LOOKUP.
+    pub negotiated: bool,
+    /// Requests: opcode, nodeid, how many.
+    pub requests: Vec<(u32, u64, u64)>,
+    /// nodeids that were answered with a BACKING entry; 0 for every inode that
+    /// is the kernel's own.
+    pub backed: Vec<u64>,
+    /// LOOKUPs in the root, per name (bytes that are not UTF-8 are replaced).
+    pub root_lookups: Vec<(String, u64)>,
+    /// References handed out, per nodeid.
+    pub lookups: Vec<(u64, u64)>,
+    /// References given back, per nodeid.
+    pub forgets: Vec<(u64, u64)>,
+    /// What became of the replies to LOOKUP.
+    pub replies: Vec<Reply>,
+    /// What the daemon could not make sense of or could not do, a sentence each.
+    pub failures: Vec<String>,
+}
+
+/// Replies to LOOKUP that went the same way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reply {
+    /// The path in the share.
+    pub path: String,
+    /// The errno write(2) gave the daemon; 0 if it took the reply.
+    pub wrote: i32,
+    /// The errno the rule expected of it.
+    pub expected: i32,
+    /// How many.
+    pub count: u64,
 }
 
 /// One case, as the guest needs to know it.
@@ -113,9 +166,14 @@ pub struct CasePlan {
     pub setup: Vec<Line>,
     /// What gets a backing id before the trace starts.
     pub register: Vec<Registration>,
-    /// `backed` is mounted with `root_dir=` the case's lower directory: the
-    /// root of the share is the stacking root, and no LOOKUP is ever needed.
+    /// `backed` and `devfuse` are mounted with `root_dir=` the case's lower
+    /// directory: the root of the mount is the stacking root, and no LOOKUP is
+    /// ever needed.
     pub root_dir: bool,
+    /// `devfuse` is mounted with `no_daemon`, and without any. Only with `root_dir`.
+    pub no_daemon: bool,
+    /// What `devfuse`'s daemon answers. The server of `backed` is the host's.
+    pub rules: Rules,
     /// The operations.
     pub trace: Vec<Line>,
     /// The trace's workers run at the same time. Otherwise one line runs at a
@@ -178,6 +236,9 @@ pub enum FromGuest {
         /// What it looked like.
         snapshot: Snapshot,
     },
+    /// What the daemon of `devfuse` did, once its mount is gone. One for each
+    /// time it was mounted, unless with `no_daemon`.
+    Served(Box<Served>),
     /// Something went wrong that is the guest kernel's doing, not an
     /// operation's: an arm that can't be mounted or unmounted.
     Trouble {
@@ -202,4 +263,39 @@ pub enum FromGuest {
     },
     /// Answer to `PowerOff`; the machine resets next.
     Bye,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{frame, rules::LookupRule};
+
+    // A type that reads as one of several in TOML needs another way over the
+    // wire, where nothing says what comes next.
+    #[test]
+    fn a_plan_s_rules_reach_the_guest() {
+        let rule: LookupRule = LookupRule {
+            path: STACK.into(),
+            backing: Some(1),
+            nodeid: Some(0),
+            entry_timeout_ms: Some(5),
+            ..LookupRule::default()
+        };
+        let plan = CasePlan {
+            id: "a.b".into(),
+            arms: vec![Arm::Devfuse],
+            setup: vec![],
+            register: vec![],
+            root_dir: false,
+            no_daemon: false,
+            rules: Rules { lookup: vec![rule] },
+            trace: vec![],
+            concurrent: true,
+            phases: vec![],
+        };
+        let sent = ToGuest::RunCase(Box::new(plan));
+        let bytes = frame::encode(&sent).unwrap();
+        let came: Option<ToGuest> = frame::read_frame(&mut bytes.as_slice()).unwrap();
+        assert_eq!(came, Some(sent));
+    }
 }

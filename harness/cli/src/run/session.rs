@@ -10,7 +10,7 @@ use lookback_oracle::CaseRun;
 use lookback_report::Problem;
 use lookback_triage::Finding;
 use lookback_wire::{
-    control::{Arm, CasePlan, FromGuest, PROTOCOL, ToGuest},
+    control::{Arm, CasePlan, FromGuest, PROTOCOL, Served, ToGuest},
     frame,
 };
 
@@ -59,6 +59,8 @@ pub struct CaseReturn {
     /// Arms that could not be mounted or unmounted: what, and whether
     /// something was still in use.
     pub troubles: Vec<(String, bool)>,
+    /// What the daemon of the arm `devfuse` did, one for each time it was mounted.
+    pub served: Vec<Served>,
     /// What the agent itself failed at.
     pub broken: Vec<String>,
     /// Microseconds the trace took on each arm.
@@ -155,6 +157,7 @@ impl Session {
             ended: Ended::Done,
             findings: Vec::new(),
             troubles: Vec::new(),
+            served: Vec::new(),
             broken: Vec::new(),
             micros: Vec::new(),
         };
@@ -217,6 +220,7 @@ impl Session {
                 let arm = arm.map_or_else(String::new, |arm| format!("{arm}: "));
                 back.troubles.push((format!("{arm}{what}"), leak));
             }
+            FromGuest::Served(served) => back.served.push(*served),
             FromGuest::Broken(why) => back.broken.push(why),
             FromGuest::CaseDone { id, micros } => {
                 if id != plan.id {

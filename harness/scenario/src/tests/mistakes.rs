@@ -24,7 +24,7 @@ fn error(text: &str) -> String {
 #[case::unknown_key(&format!("{HEAD}colour = 1\n{CASE}"), "dir/s.toml:3:1: unknown field `colour`, expected one of `name`")]
 #[case::unknown_server_key(&format!("{HEAD}[server]\nentry_timout = 0\n{CASE}"), "dir/s.toml:4:1: unknown field `entry_timout`")]
 #[case::unknown_case_key(&format!("{HEAD}{CASE}tace = \"\"\n"), "dir/s.toml:7:1: unknown field `tace`")]
-#[case::unknown_arm(&format!("{HEAD}arms = [\"ext3\"]\n{CASE}"), "unknown variant `ext3`, expected one of `backed`, `plain`, `ext4`")]
+#[case::unknown_arm(&format!("{HEAD}arms = [\"ext3\"]\n{CASE}"), "unknown variant `ext3`, expected one of `backed`, `plain`, `devfuse`, `ext4`")]
 #[case::unknown_phase(&format!("{HEAD}phases = [\"hot\"]\n{CASE}"), "unknown variant `hot`")]
 #[case::no_arms(&format!("{HEAD}arms = []\n{CASE}"), "dir/s.toml:3:8: an empty list")]
 #[case::arm_twice(&format!("{HEAD}arms = [\"ext4\", \"ext4\"]\n{CASE}"), "dir/s.toml:3:8: a value stands here twice")]
@@ -45,6 +45,10 @@ fn error(text: &str) -> String {
 #[case::no_processes(&format!("{HEAD}[fsstress]\nops = 1\nprocs = [0]\n"), "dir/s.toml:5:9: at least one process")]
 #[case::no_operations(&format!("{HEAD}[fsstress]\nops = 0\nprocs = [1]\n"), "dir/s.toml:4:7: at least one operation")]
 #[case::mix(&format!("{HEAD}[fsstress]\nops = 1\nprocs = [1]\nmix = \"fly=1\"\n"), "dir/s.toml:6:7: mix: no operation `fly`")]
+#[case::no_daemon_alone(&format!("{HEAD}no_daemon = true\narms = [\"devfuse\"]\n{CASE}"), "dir/s.toml:3:13: no_daemon needs root_dir")]
+#[case::no_daemon_backed(&format!("{HEAD}root_dir = true\nno_daemon = true\narms = [\"backed\", \"devfuse\"]\n{CASE}"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
+#[case::no_daemon_default_arms(&format!("{HEAD}root_dir = true\nno_daemon = true\n{CASE}"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
+#[case::no_daemon_generated(&format!("{HEAD}root_dir = true\nno_daemon = true\n[fsstress]\nops = 1\nprocs = [1]\n"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
 fn in_the_toml(#[case] text: &str, #[case] says: &str) {
     let error = error(text);
     assert!(error.contains(says), "{error}");

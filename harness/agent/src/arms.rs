@@ -6,7 +6,7 @@ use lookback_wire::control::{
 };
 use thiserror::Error;
 
-use crate::exec::Bases;
+use crate::exec::{Bases, Mount};
 use crate::guest::{self, GuestError};
 use crate::mounts::{
     self, BACKED, DEVFUSE, EXT4, EXT4_OUTSIDE, LOWER, MountError, PLAIN, PLAIN_OUTSIDE,
@@ -105,6 +105,13 @@ impl Arms {
             arm: self.root(arm),
             lower: self.case_dir(arm),
             outside: self.outside(arm),
+            root: mount_point(arm).into(),
+            mount: match arm {
+                Arm::Backed => Mount::Virtiofs { tag: TAG_BACKED },
+                Arm::Plain => Mount::Virtiofs { tag: TAG_PLAIN },
+                Arm::Devfuse => Mount::Fuse,
+                Arm::Ext4 => Mount::Local,
+            },
         }
     }
 
@@ -197,6 +204,16 @@ impl Arms {
             ],
         };
         results.into_iter().filter_map(Result::err).collect()
+    }
+}
+
+/// Where the arm's own file system is mounted.
+fn mount_point(arm: Arm) -> &'static str {
+    match arm {
+        Arm::Backed => BACKED,
+        Arm::Plain => PLAIN,
+        Arm::Devfuse => DEVFUSE,
+        Arm::Ext4 => EXT4,
     }
 }
 

@@ -33,6 +33,24 @@ pub struct Bases {
     pub lower: String,
     /// [`Base::Outside`]
     pub outside: String,
+    /// [`Base::Root`]
+    pub root: String,
+    /// What is mounted there.
+    pub mount: Mount,
+}
+
+/// The file system of an arm's mount, for operations on the mount itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// No FUSE.
+    Local,
+    /// A virtiofs share.
+    Virtiofs {
+        /// Its tag.
+        tag: &'static str,
+    },
+    /// Served over /dev/fuse.
+    Fuse,
 }
 
 impl Bases {
@@ -41,6 +59,7 @@ impl Bases {
             Base::Arm => &self.arm,
             Base::Lower => &self.lower,
             Base::Outside => &self.outside,
+            Base::Root => &self.root,
         }
     }
 }

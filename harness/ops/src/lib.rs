@@ -4,6 +4,7 @@
 //! [`Outcome`] what came back, a [`tree::Snapshot`] what a tree looked like.
 //! The agent turns the first into the other two; the oracle compares them.
 
+pub mod errno;
 pub mod fsstress;
 pub mod op;
 pub mod outcome;

@@ -15,6 +15,9 @@ pub enum Base {
     /// `backed` an unbacked directory of the same share, for the others a bind
     /// mount, so that crossing it is EXDEV everywhere.
     Outside,
+    /// The root of the share's mount (`@root/`), above the stacking root: for
+    /// cases about what the server answers, on arms that have such a server.
+    Root,
 }
 
 /// A path relative to its base; `rel` is empty for the base itself.
@@ -299,4 +302,19 @@ pub struct Line {
     pub worker: u16,
     /// What it does.
     pub op: Op,
+    /// The errno it must have on every arm, 0 for success; `None` where only
+    /// the arms are compared with each other.
+    pub expect: Option<i32>,
+}
+
+impl Line {
+    /// A line that expects nothing of its own.
+    #[must_use]
+    pub fn new(worker: u16, op: Op) -> Line {
+        Line {
+            worker,
+            op,
+            expect: None,
+        }
+    }
 }

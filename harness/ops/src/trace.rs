@@ -10,10 +10,11 @@
 //! ```
 //!
 //! A path is relative to the case's directory (`.` is the directory itself)
-//! unless it starts with `@lower/` or `@outside/`. Text in double quotes may
+//! unless it starts with `@lower/`, `@outside/` or `@root/`. Text in double quotes may
 //! hold `\n`, `\t`, `\"`, `\\` and `\u{HEX}`; a prefix stays outside the
 //! quotes. Numbers take `k`, `m` and `g` (powers of 1024). A worker other than
-//! 0 is named in front, `p1:`. [`print()`] and [`parse()`] are inverse.
+//! 0 is named in front, `p1:`. At the end may stand what every arm must answer,
+//! `-> EIO` or `-> ok` (a name `->` is quoted). [`print()`] and [`parse()`] are inverse.
 
 mod args;
 mod parse;
@@ -45,6 +46,18 @@ pub struct ParseError {
 /// # Errors
 /// The first line that is no operation.
 pub fn parse(text: &str) -> Result<Vec<Line>, ParseError> {
+    parse_checked(text, |_| Ok(()))
+}
+
+/// Read a trace whose lines must please `check`, which says what was expected
+/// instead of a line.
+///
+/// # Errors
+/// The first line that is no operation, or that `check` refuses.
+pub fn parse_checked(
+    text: &str,
+    mut check: impl FnMut(&Line) -> Result<(), String>,
+) -> Result<Vec<Line>, ParseError> {
     let mut lines = Vec::new();
     for (index, text) in text.lines().enumerate() {
         let located = |(column, expected, found)| ParseError {
@@ -54,10 +67,13 @@ pub fn parse(text: &str) -> Result<Vec<Line>, ParseError> {
             found,
         };
         let mut args = args::Args::of(text).map_err(located)?;
-        if args.is_empty() {
+        let Some(first) = args.peek() else {
             continue;
-        }
-        lines.push(parse::line(&mut args).map_err(located)?);
+        };
+        let column = first.column;
+        let line = parse::line(&mut args).map_err(located)?;
+        check(&line).map_err(|expected| located((column, expected, format!("`{line}`"))))?;
+        lines.push(line);
     }
     Ok(lines)
 }

@@ -34,6 +34,8 @@ impl fmt::Display for Stage {
 pub enum Attribute {
     /// errno of an operation; `0` where it worked.
     Errno,
+    /// errno of an operation whose line says what it must be (`-> EIO`).
+    Expected,
     /// Return value of an operation that worked.
     Ret,
     /// Which step of an operation failed.
@@ -137,7 +139,7 @@ impl Difference {
     pub fn signature(&self) -> String {
         let what = self.op.as_ref().map_or("tree", |op| &op.name);
         let values = match self.attribute {
-            Attribute::Errno => format!(":{}>{}", self.expected, self.actual),
+            Attribute::Errno | Attribute::Expected => format!(":{}>{}", self.expected, self.actual),
             _ => String::new(),
         };
         format!(

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lookback_ops::{Line, Outcome};
+use lookback_ops::{Line, Outcome, errno};
 use lookback_wire::control::{Arm, CasePlan, Phase};
 
 use crate::{
     collect::CaseRun,
     difference::{Attribute, Difference, Stage},
-    errno,
     outcomes::{self, SetTimes},
     sink::{At, Sink},
     stability, trees,
@@ -55,12 +54,14 @@ pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
         outcomes: &run.setup,
     };
     setup.must_work(&mut sink, reference);
+    setup.must_be_as_expected(&mut sink, &plan.arms);
     setup.compare(&mut sink, &plan.arms, reference, &times);
     let trace = Operations {
         stage: Stage::Trace,
         lines: &plan.trace,
         outcomes: &run.trace,
     };
+    trace.must_be_as_expected(&mut sink, &plan.arms);
     let operations = trace.compare(&mut sink, &plan.arms, reference, &times);
     let trees = phases(&mut sink, plan, run, reference, &times);
 
@@ -108,13 +109,29 @@ impl<'a> Operations<'a> {
     }
 
     fn must_work(&self, sink: &mut Sink<'_>, reference: Arm) {
-        for (line, index) in self.indexed() {
+        for (line, index) in self.indexed().filter(|(line, _)| line.expect.is_none()) {
             let failed = self
                 .outcome(reference, line, index)
                 .filter(|o| o.errno != 0);
             if let Some(outcome) = failed {
                 let at = self.at(reference, reference, Some((line, index)));
                 sink.add(at, Attribute::Setup, "0".into(), errno::name(outcome.errno));
+            }
+        }
+    }
+
+    fn must_be_as_expected(&self, sink: &mut Sink<'_>, arms: &[Arm]) {
+        for (line, index) in self.indexed() {
+            let Some(expect) = line.expect else { continue };
+            for &arm in arms {
+                // One that is missing is reported as that.
+                let Some(outcome) = self.outcome(arm, line, index) else {
+                    continue;
+                };
+                let at = self.at(arm, arm, Some((line, index)));
+                sink.compare(at, Attribute::Expected, &expect, &outcome.errno, |errno| {
+                    errno::name(*errno)
+                });
             }
         }
     }

@@ -18,7 +18,7 @@
 //!     root_dir: false,
 //!     no_daemon: false,
 //!     rules: Rules::default(),
-//!     trace: vec![Line { worker: 0, op: Op::Sync }],
+//!     trace: vec![Line::new(0, Op::Sync)],
 //!     phases: vec![],
 //!     concurrent: false,
 //! };
@@ -38,7 +38,6 @@ pub mod difference;
 pub mod legitimate;
 
 mod collect;
-mod errno;
 mod judge;
 mod outcomes;
 mod sink;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use lookback_ops::{Line, Op, Outcome, StatView, Value, outcome::Entry};
+use lookback_ops::{Line, Op, Outcome, StatView, Value, errno, outcome::Entry};
 
 use crate::{
     difference::Attribute,
-    errno,
     sink::{At, Sink},
 };
 

@@ -22,7 +22,7 @@ pub(crate) fn path(rel: &str) -> Path {
 }
 
 pub(crate) fn line(op: Op) -> Line {
-    Line { worker: 0, op }
+    Line::new(0, op)
 }
 
 pub(crate) fn plan(trace: Vec<Op>, phases: &[Phase]) -> CasePlan {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use lookback_ops::tree::{Node, Snapshot};
+use lookback_ops::{
+    errno,
+    tree::{Node, Snapshot},
+};
 
 use crate::{
     difference::Attribute,
-    errno,
     outcomes::{self, SetTimes, digest, pair, type_name},
     sink::{At, Sink},
 };

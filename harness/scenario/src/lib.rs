@@ -35,6 +35,7 @@ mod expand;
 mod file;
 mod library;
 mod position;
+mod reach;
 mod scenario;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,10 @@
 use std::{ops::Range, path::Path};
 
 use lookback_ops::{Line, trace};
+use lookback_wire::control::Arm;
 use toml::Spanned;
 
-use crate::error::ScenarioError;
+use crate::{error::ScenarioError, reach};
 
 /// A file's name and text, for error messages.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +41,10 @@ impl Source<'_> {
         )
     }
 
-    /// The lines of a trace inside the file.
-    pub fn trace(&self, text: &Spanned<String>) -> Result<Vec<Line>, ScenarioError> {
-        trace::parse(text.get_ref()).map_err(|error| {
+    /// The lines of a trace inside the file that runs on `arms`.
+    pub fn trace(&self, text: &Spanned<String>, arms: &[Arm]) -> Result<Vec<Line>, ScenarioError> {
+        let check = |line: &Line| reach::check(line, arms);
+        trace::parse_checked(text.get_ref(), check).map_err(|error| {
             let span = text.span();
             let raw = self.text.get(span.clone()).unwrap_or_default();
             let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") {

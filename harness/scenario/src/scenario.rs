@@ -292,23 +292,24 @@ fn case(
     arms: &[Arm],
     phases: &[Phase],
 ) -> Result<Case, ScenarioError> {
+    let arms = list(source, table.arms.as_ref(), arms)?;
     let setup = table
         .setup
         .as_ref()
-        .map(|text| source.trace(text))
+        .map(|text| source.trace(text, &arms))
         .transpose()?
         .unwrap_or_default();
     if let (Some(text), true) = (&table.setup, setup.iter().any(|line| line.worker != 0)) {
         return Err(source.error(text.span(), "a setup has one worker; leave the `p1:` out"));
     }
-    let trace = source.trace(&table.trace)?;
+    let trace = source.trace(&table.trace, &arms)?;
     if trace.is_empty() {
         return Err(source.error(table.trace.span(), "a case has at least one operation"));
     }
     Ok(Case {
         name: table.name.get_ref().clone(),
         about: table.about.clone(),
-        arms: list(source, table.arms.as_ref(), arms)?,
+        arms,
         phases: list(source, table.phases.as_ref(), phases)?,
         setup,
         trace,

@@ -11,6 +11,8 @@ fn run(text: &str) -> Vec<Outcome> {
         arm: format!("{root}/arm"),
         lower: format!("{root}/arm"),
         outside: format!("{root}/outside"),
+        root: root.to_owned(),
+        mount: Mount::Local,
     };
     std::fs::create_dir(&bases.arm).unwrap();
     std::fs::create_dir(&bases.outside).unwrap();

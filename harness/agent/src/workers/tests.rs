@@ -9,7 +9,9 @@ fn play(text: &str, concurrent: bool) -> (BTreeMap<u16, Vec<Outcome>>, Result<Ra
     let bases = Bases {
         arm: root.clone(),
         lower: root.clone(),
-        outside: root,
+        outside: root.clone(),
+        root,
+        mount: crate::exec::Mount::Local,
     };
     let mut seen: BTreeMap<u16, Vec<Outcome>> = BTreeMap::new();
     let lines = trace::parse(text).unwrap();

@@ -61,10 +61,7 @@ impl<'a> Worker<'a> {
                 mode: 0o755,
             }
         };
-        Line {
-            worker: self.number,
-            op,
-        }
+        Line::new(self.number, op)
     }
 
     fn op(&mut self, kind: Kind) -> Op {

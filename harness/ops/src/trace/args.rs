@@ -3,7 +3,13 @@
 use std::iter::Peekable;
 use std::str::{Chars, FromStr};
 
+use super::words::BASES;
 use crate::op::{Base, Path};
+
+/// Stands before the outcome a line expects.
+pub(super) const ARROW: &str = "->";
+/// What stands behind it.
+pub(super) const EXPECTATION: &str = "`ok` or the name of an errno";
 
 /// Column, what was expected, what was found.
 pub(super) type Fault = (usize, String, String);
@@ -82,6 +88,21 @@ impl Args {
         }
     }
 
+    /// Take `-> WORD` off the end of the line, if it is there.
+    pub fn expectation(&mut self) -> Result<Option<Word>, Fault> {
+        let is_arrow = |word: &Word| word.bare == ARROW && word.quoted.is_none();
+        let Some(arrow) = self.words.iter().position(is_arrow) else {
+            return Ok(None);
+        };
+        let mut behind = self.words.split_off(arrow).into_iter().skip(1);
+        let end = (self.end, EXPECTATION.into(), "the end of the line".into());
+        let word = behind.next().ok_or(end)?;
+        match behind.next() {
+            None => Ok(Some(word)),
+            Some(extra) => Err(extra.fault("the end of the line")),
+        }
+    }
+
     /// Nothing may be left.
     pub fn finish(&self) -> Result<(), Fault> {
         self.peek()
@@ -100,20 +121,14 @@ impl Args {
 
     pub fn path(&mut self) -> Result<Path, Fault> {
         let word = self.next("a path")?;
-        let (base, bare) = if word.bare == "@lower" {
-            (Base::Lower, "")
-        } else if word.bare == "@outside" {
-            (Base::Outside, "")
-        } else if let Some(rest) = word.bare.strip_prefix("@lower/") {
-            (Base::Lower, rest)
-        } else if let Some(rest) = word.bare.strip_prefix("@outside/") {
-            (Base::Outside, rest)
-        } else if word.bare.starts_with('@') {
-            return Err(
-                word.fault("a path, `@lower/…` or `@outside/…` (quote a name that starts with @)")
-            );
-        } else {
-            (Base::Arm, word.bare.as_str())
+        let (base, bare) = match prefixed(&word.bare) {
+            Some(found) => found,
+            None if word.bare.starts_with('@') => {
+                return Err(word.fault(
+                    "a path, `@lower/…`, `@outside/…` or `@root/…` (quote a name that starts with @)",
+                ));
+            }
+            None => (Base::Arm, word.bare.as_str()),
         };
         let rel = match (bare, &word.quoted) {
             (".", None) if base == Base::Arm => "",
@@ -184,6 +199,19 @@ impl Args {
     pub fn missing(&self, expected: &str) -> Fault {
         (self.end, expected.into(), "the end of the line".into())
     }
+}
+
+/// The base a path's prefix names, and what follows it.
+fn prefixed(bare: &str) -> Option<(Base, &str)> {
+    BASES.iter().find_map(|(prefix, base)| {
+        let rest = bare.strip_prefix(prefix)?;
+        let rest = if rest.is_empty() {
+            rest
+        } else {
+            rest.strip_prefix('/')?
+        };
+        Some((*base, rest))
+    })
 }
 
 fn no_nul(word: &Word, text: &str) -> Result<String, Fault> {

@@ -1,7 +1,8 @@
 //! Words as an operation.
 
-use super::args::{Args, Fault, Word, digits, number};
+use super::args::{Args, EXPECTATION, Fault, Word, digits, number};
 use super::words::{ACCESS_MODES, OPEN_FLAGS, OPS, TIMES, WHENCE, creates};
+use crate::errno;
 use crate::op::{Line, NodeKind, Op, RenameFlags, Whence};
 
 /// Mode of `creat`, `mknod` and `open` where none is given.
@@ -18,12 +19,24 @@ pub(super) fn line(args: &mut Args) -> Result<Line, Fault> {
     if named.is_some() {
         args.next("")?;
     }
+    let expect = args.expectation()?.map(expectation).transpose()?;
     let op = op(args)?;
     args.finish()?;
     Ok(Line {
         worker: named.unwrap_or(0),
         op,
+        expect,
     })
+}
+
+/// What stands behind the arrow.
+fn expectation(word: Word) -> Result<i32, Fault> {
+    match word.bare.as_str() {
+        _ if word.quoted.is_some() => None,
+        "ok" => Some(0),
+        name => errno::number(name),
+    }
+    .ok_or_else(|| word.fault(EXPECTATION))
 }
 
 /// `p1:` or `1:`.

@@ -2,27 +2,33 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::words::{ACCESS_MODE, ACCESS_MODES, OPEN_FLAGS, TIMES, WHENCE, creates};
-use crate::op::{Base, Line, NodeKind, Op, Path, RenameFlags};
+use super::args::ARROW;
+use super::words::{ACCESS_MODE, ACCESS_MODES, BASES, OPEN_FLAGS, TIMES, WHENCE, creates};
+use crate::errno;
+use crate::op::{Line, NodeKind, Op, Path, RenameFlags};
 
 impl Display for Line {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.worker != 0 {
             write!(f, "p{}: ", self.worker)?;
         }
-        self.op.fmt(f)
+        self.op.fmt(f)?;
+        match self.expect {
+            None => Ok(()),
+            Some(0) => write!(f, " {ARROW} ok"),
+            Some(errno) => write!(f, " {ARROW} {}", errno::name(errno)),
+        }
     }
 }
 
 impl Display for Path {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match (self.base, self.rel.as_str()) {
-            (Base::Arm, "") => f.write_str("."),
-            (Base::Lower, "") => f.write_str("@lower"),
-            (Base::Outside, "") => f.write_str("@outside"),
-            (Base::Arm, rel) => Text(rel).fmt(f),
-            (Base::Lower, rel) => write!(f, "@lower/{}", Text(rel)),
-            (Base::Outside, rel) => write!(f, "@outside/{}", Text(rel)),
+        let prefix = BASES.iter().find(|(_, base)| *base == self.base);
+        match (prefix, self.rel.as_str()) {
+            (None, "") => f.write_str("."),
+            (None, rel) => Text(rel).fmt(f),
+            (Some((prefix, _)), "") => f.write_str(prefix),
+            (Some((prefix, _)), rel) => write!(f, "{prefix}/{}", Text(rel)),
         }
     }
 }
@@ -154,7 +160,7 @@ impl Display for Text<'_> {
         let plain =
             |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && !matches!(c, '"' | '\\'));
         if !self.0.is_empty()
-            && self.0 != "."
+            && !matches!(self.0, "." | ARROW)
             && !self.0.starts_with(['@', '#'])
             && self.0.chars().all(plain)
         {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use rstest::rstest;
 
+use super::args::ARROW;
 use super::{parse, print};
 use crate::op::{Base, Line, NodeKind, Op, Path, RenameFlags, Whence};
 
@@ -58,6 +59,19 @@ fn workers_comments_and_blank_lines() {
 }
 
 #[rstest]
+#[case("stat a -> EIO", Some(5))]
+#[case("stat a -> ok # as always", Some(0))]
+#[case("creat a -> ENOTSUP", Some(95))]
+#[case("write a len=1 -> 524", Some(524))]
+#[case("stat \"->\"", None)]
+#[case("symlink \"->\" a -> EEXIST", Some(17))]
+fn expects(#[case] text: &str, #[case] expect: Option<i32>) {
+    let lines = parse(text).unwrap();
+    assert_eq!(lines[0].expect, expect);
+    assert_eq!(parse(&print(&lines)).unwrap(), lines, "{}", print(&lines));
+}
+
+#[rstest]
 #[case("frob a", 1, "an operation (creat", "`frob`")]
 #[case("  rename a", 11, "a path", "the end of the line")]
 #[case("creat a 0648", 9, "an octal mode", "`0648`")]
@@ -65,6 +79,12 @@ fn workers_comments_and_blank_lines() {
 #[case("creat /a", 7, "a relative path", "`/a`")]
 #[case("creat a/../b", 7, "a relative path", "`a/../b`")]
 #[case("creat a//b", 7, "a relative path", "`a//b`")]
+#[case("stat a ->", 10, "`ok` or the name", "the end of the line")]
+#[case("stat a -> EVIL", 11, "`ok` or the name", "`EVIL`")]
+#[case("stat a -> \"EIO\"", 11, "`ok` or the name", "`\"EIO\"`")]
+#[case("stat a -> EIO ok", 15, "the end of the line", "`ok`")]
+#[case("stat -> EIO", 12, "a path", "the end of the line")]
+#[case("creat @lowera", 7, "a path, `@lower/", "`@lowera`")]
 #[case("creat @x/a", 7, "a path, `@lower/", "`@x/a`")]
 #[case("creat \"a", 9, "a closing quote", "the end of the line")]
 #[case("creat \"a\"b", 10, "a space after", "`b`")]
@@ -99,10 +119,16 @@ fn refuses(#[case] text: &str, #[case] column: usize, #[case] expected: &str, #[
 fn path() -> impl Strategy<Value = Path> {
     let name = prop_oneof![
         3 => "[a-z]{1,3}",
+        1 => Just(ARROW.to_owned()),
         1 => any::<String>().prop_map(|s| s.replace(['/', '\0'], "-")),
     ]
     .prop_filter("a name", |n| !matches!(n.as_str(), "" | "." | ".."));
-    let base = prop_oneof![Just(Base::Arm), Just(Base::Lower), Just(Base::Outside)];
+    let base = prop_oneof![
+        Just(Base::Arm),
+        Just(Base::Lower),
+        Just(Base::Outside),
+        Just(Base::Root),
+    ];
     (base, prop::collection::vec(name, 0..4)).prop_map(|(base, names)| Path {
         base,
         rel: names.join("/"),
@@ -256,8 +282,9 @@ fn kind() -> impl Strategy<Value = NodeKind> {
 
 fn lines() -> impl Strategy<Value = Vec<Line>> {
     let op = prop_oneof![names_only(), attributes_and_data(), slots_and_process()];
-    let line =
-        (prop_oneof![Just(0), any::<u16>()], op).prop_map(|(worker, op)| Line { worker, op });
+    let worker = prop_oneof![Just(0), any::<u16>()];
+    let expect = prop_oneof![3 => Just(None), 1 => (0..=crate::errno::MAX).prop_map(Some)];
+    let line = (worker, op, expect).prop_map(|(worker, op, expect)| Line { worker, op, expect });
     prop::collection::vec(line, 0..40)
 }
 

@@ -1,6 +1,13 @@
 //! Words that stand for bits and kinds, both ways.
 
-use crate::op::Whence;
+use crate::op::{Base, Whence};
+
+/// Prefixes of paths.
+pub(super) const BASES: [(&str, Base); 3] = [
+    ("@lower", Base::Lower),
+    ("@outside", Base::Outside),
+    ("@root", Base::Root),
+];
 
 /// Names of open(2)'s flags on x86-64 (asm-generic/fcntl.h) after the access
 /// mode; a name of several bits comes before those of its parts.

@@ -305,6 +305,51 @@ fn a_setup_that_fails_everywhere_is_found() {
     assert_eq!(only(&verdict).attribute, Attribute::Setup);
 }
 
+#[test]
+fn every_arm_must_be_as_expected() {
+    let mut plan = plan(vec![Op::Stat { path: path("f") }], &[]);
+    plan.trace[0].expect = Some(5);
+    let run = agreeing(&plan, &[failed(5)], &tree());
+    assert_eq!(judge(&plan, &run).differences, []);
+    // All agree, and are wrong.
+    let run = agreeing(&plan, &[failed(2)], &tree());
+    let signatures: Vec<_> = judge(&plan, &run)
+        .differences
+        .iter()
+        .map(Difference::signature)
+        .collect();
+    let expected = ARMS.map(|arm| format!("stat:expected:EIO>ENOENT:trace:{arm}"));
+    assert_eq!(signatures, expected);
+}
+
+#[rstest]
+#[case(Some(2), 2, &[])]
+#[case(Some(2), 0, &[Attribute::Expected; 3])]
+#[case(Some(0), 0, &[])]
+#[case(None, 0, &[])]
+fn a_setup_may_expect_an_error(
+    #[case] expect: Option<i32>,
+    #[case] errno: i32,
+    #[case] found: &[Attribute],
+) {
+    let mut plan = plan(vec![], &[]);
+    plan.setup = vec![Line {
+        expect,
+        ..line(Op::Stat { path: path("f") })
+    }];
+    let mut run = CaseRun::default();
+    for arm in ARMS {
+        run.add_outcomes(arm, true, 0, 0, vec![failed(errno)])
+            .unwrap();
+    }
+    let attributes: Vec<_> = judge(&plan, &run)
+        .differences
+        .iter()
+        .map(|difference| difference.attribute)
+        .collect();
+    assert_eq!(attributes, found);
+}
+
 #[rstest]
 #[case(&[Arm::Backed, Arm::Plain, Arm::Ext4], Some(Arm::Ext4))]
 #[case(&[Arm::Backed, Arm::Plain], Some(Arm::Plain))]
@@ -317,13 +362,7 @@ fn references(#[case] arms: &[Arm], #[case] expected: Option<Arm>) {
 #[test]
 fn context_is_of_the_same_worker() {
     let mut plan = plan((0..4).map(|ms| Op::Wait { ms }).collect(), &[]);
-    plan.trace.insert(
-        1,
-        Line {
-            worker: 1,
-            op: Op::DropCaches,
-        },
-    );
+    plan.trace.insert(1, Line::new(1, Op::DropCaches));
     let mut run = CaseRun::default();
     for arm in ARMS {
         run.trace.insert((arm, 0), vec![outcome(Value::None); 4]);

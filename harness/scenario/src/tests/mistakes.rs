@@ -79,6 +79,11 @@ fn in_the_toml(#[case] text: &str, #[case] says: &str) {
     "trace = \"# nothing\"",
     "dir/s.toml:6:9: a case has at least one operation"
 )]
+#[case::root_of_no_share(
+    "trace = \"\"\"\nsync\np1: stat @root/a -> EIO\n\"\"\"",
+    "dir/s.toml:8:1: expected a path that is on every arm of the case (there is no @root/ on plain), \
+     found `p1: stat @root/a -> EIO`"
+)]
 #[case::setup_worker(
     "setup = \"p1: sync\"\ntrace = \"sync\"",
     "dir/s.toml:6:9: a setup has one worker"
@@ -88,6 +93,14 @@ fn in_a_trace(#[case] rest: &str, #[case] says: &str) {
         "{HEAD}[[case]]\nname = \"c\"\nabout = \"x\"\n{rest}\n"
     ));
     assert!(error.starts_with(says), "{error}");
+}
+
+#[test]
+fn the_root_of_a_share_is_for_arms_with_rules() {
+    let text = format!(
+        "{HEAD}[[case]]\nname = \"c\"\nabout = \"x\"\narms = [\"backed\"]\ntrace = \"stat @root/a\"\n"
+    );
+    Scenario::parse(Path::new("dir/s.toml"), &text).unwrap();
 }
 
 fn library() -> Library {

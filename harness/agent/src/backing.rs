@@ -54,6 +54,18 @@ pub enum BackingError {
 }
 
 impl BackingError {
+    /// The error number it comes down to.
+    pub fn errno(&self) -> Errno {
+        match self {
+            BackingError::Open { source, .. } => {
+                Errno::from_raw(source.raw_os_error().unwrap_or(libc::EIO))
+            }
+            BackingError::Register { source, .. } | BackingError::Unregister { source, .. } => {
+                *source
+            }
+        }
+    }
+
     /// What was to be registered is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, BackingError::Open { source, .. } if source.kind() == ErrorKind::NotFound)
@@ -96,7 +108,11 @@ pub fn register(root: &File, id: u64, path: &str) -> Result<(), BackingError> {
     })
 }
 
-fn unregister(root: &File, id: u64) -> Result<(), BackingError> {
+/// Take the backing id `id` back from the share whose root is `root`.
+///
+/// # Errors
+/// [`BackingError::Unregister`].
+pub fn unregister(root: &File, id: u64) -> Result<(), BackingError> {
     // SAFETY: the kernel reads `id`, which outlives the call.
     let done = unsafe { ioctl::unregister(root.as_raw_fd(), &raw const id) };
     done.map(drop)

@@ -5,17 +5,27 @@
 //! No signal is ever delivered to a worker, so EINTR is an outcome like any
 //! other and nothing is retried.
 
+mod attrs;
+mod copy;
 mod data;
 mod dir;
+mod faults;
+mod handles;
+mod locks;
+mod mount;
 mod names;
 mod process;
+mod program;
 mod slots;
+mod wrapper;
+mod xattr;
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use lookback_ops::{Base, Op, Outcome, Path, StatView, Value};
+use handles::FileHandle;
+use lookback_ops::{Base, FileOp, Op, Outcome, Path, StatView, Value, outcome};
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, major, minor};
 
@@ -53,6 +63,9 @@ pub enum Mount {
     Fuse,
 }
 
+/// Links to what the process has open (proc_pid_fd(5)).
+const OPEN_FILES: &str = "/proc/self/fd";
+
 impl Bases {
     fn of(&self, base: Base) -> &str {
         match base {
@@ -60,7 +73,22 @@ impl Bases {
             Base::Lower => &self.lower,
             Base::Outside => &self.outside,
             Base::Root => &self.root,
+            // Of all paths alike; the descriptor's number is put behind it.
+            Base::Slot(_) => OPEN_FILES,
         }
+    }
+
+    /// `path` as seen from the base it is below, if it is below one. The base
+    /// itself is not told: on some arms two of them are one directory.
+    fn relative<'a>(&self, path: &'a str) -> Option<&'a str> {
+        // The root holds all the others.
+        [&self.arm, &self.outside, &self.lower, &self.root]
+            .into_iter()
+            .find_map(|base| {
+                let rest = path.strip_prefix(base.as_str())?;
+                let below = rest.is_empty() || rest.starts_with(['/', ' ']);
+                below.then(|| rest.trim_start_matches('/'))
+            })
     }
 }
 
@@ -69,6 +97,7 @@ impl Bases {
 pub struct World {
     bases: Bases,
     slots: HashMap<u16, OwnedFd>,
+    handles: HashMap<u16, FileHandle>,
     board: &'static Board,
 }
 
@@ -78,6 +107,12 @@ struct Failed {
     step: &'static str,
     errno: Errno,
 }
+
+/// What the operation needs is not there: on this arm, or in this guest.
+const UNSUPPORTED: Failed = Failed {
+    step: outcome::UNSUPPORTED,
+    errno: Errno::EOPNOTSUPP,
+};
 
 /// Return value and the rest.
 type Done = Result<(i64, Value), Failed>;
@@ -99,18 +134,26 @@ impl World {
         World {
             bases,
             slots: HashMap::new(),
+            handles: HashMap::new(),
             board,
         }
     }
 
     /// Run `op`.
     pub fn run(&mut self, op: &Op) -> Outcome {
-        let done = self
-            .name(op)
-            .or_else(|| self.attribute(op))
-            .or_else(|| self.data(op))
-            .or_else(|| self.slot(op))
-            .unwrap_or_else(|| self.process(op));
+        let done = match op {
+            Op::Repeat { times, op } => return self.repeat(*times, op),
+            Op::EachAlloc { cold, op } => return self.each_alloc(*cold, op),
+            Op::File(op) => self.file(op),
+            Op::Lock(op) => self.lock(op),
+            Op::Mount(op) => self.mount(op),
+            op => self
+                .name(op)
+                .or_else(|| self.attribute(op))
+                .or_else(|| self.data(op))
+                .or_else(|| self.slot(op))
+                .unwrap_or_else(|| self.process(op)),
+        };
         match done {
             Ok((ret, value)) => Outcome {
                 ret,
@@ -127,18 +170,30 @@ impl World {
         }
     }
 
-    fn text(&self, path: &Path) -> String {
-        let base = self.bases.of(path.base);
-        if path.rel.is_empty() {
-            base.to_owned()
-        } else {
-            format!("{base}/{}", path.rel)
+    /// Operations of [`FileOp`].
+    fn file(&mut self, op: &FileOp) -> Done {
+        self.xattr(op)
+            .or_else(|| self.copy(op))
+            .or_else(|| self.attrs(op))
+            .or_else(|| self.handle(op))
+            .unwrap_or(Err(UNSUPPORTED))
+    }
+
+    fn text(&self, path: &Path) -> Result<String, Failed> {
+        let mut text = self.bases.of(path.base).to_owned();
+        if let Base::Slot(slot) = path.base {
+            let fd = self.slots.get(&slot).ok_or(slots::EMPTY)?;
+            text = format!("{text}/{}", fd.as_raw_fd());
         }
+        if !path.rel.is_empty() {
+            text = format!("{text}/{}", path.rel);
+        }
+        Ok(text)
     }
 
     /// The path as the kernel takes it; no path holds a NUL.
     fn path(&self, path: &Path) -> Result<CString, Failed> {
-        CString::new(self.text(path)).map_err(|_| Failed {
+        CString::new(self.text(path)?).map_err(|_| Failed {
             step: "path",
             errno: Errno::EINVAL,
         })

@@ -4,6 +4,7 @@
 //! [`Outcome`] what came back, a [`tree::Snapshot`] what a tree looked like.
 //! The agent turns the first into the other two; the oracle compares them.
 
+pub mod attrs;
 pub mod errno;
 pub mod fsstress;
 pub mod op;
@@ -12,5 +13,8 @@ pub mod pattern;
 pub mod trace;
 pub mod tree;
 
-pub use op::{Base, Line, NodeKind, Op, Path, RenameFlags, Whence};
+pub use op::{
+    Base, FileOp, Ioctl, Line, LockOp, Locked, MountOp, NodeKind, Op, Path, RenameFlags, Whence,
+    XattrFlag,
+};
 pub use outcome::{Outcome, StatView, Value};

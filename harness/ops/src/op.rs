@@ -1,6 +1,16 @@
 //! One operation, as the trace format spells it.
 
+mod file;
+mod kinds;
+mod lock;
+mod mount;
+
 use serde::{Deserialize, Serialize};
+
+pub use file::FileOp;
+pub use kinds::{Ioctl, Locked, NodeKind, RenameFlags, Whence, XattrFlag};
+pub use lock::LockOp;
+pub use mount::MountOp;
 
 /// Where a [`Path`] starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +28,9 @@ pub enum Base {
     /// The root of the share's mount (`@root/`), above the stacking root: for
     /// cases about what the server answers, on arms that have such a server.
     Root,
+    /// The worker's open file or directory in this slot (`@fd3/`), as the
+    /// `*at` system calls take it; the file itself where `rel` is empty.
+    Slot(u16),
 }
 
 /// A path relative to its base; `rel` is empty for the base itself.
@@ -27,45 +40,6 @@ pub struct Path {
     pub base: Base,
     /// Components separated by `/`, no leading slash, no `..`.
     pub rel: String,
-}
-
-/// What mknod makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum NodeKind {
-    /// A named pipe.
-    Fifo,
-    /// A socket.
-    Socket,
-    /// A character device, major and minor.
-    Char(u32, u32),
-    /// A block device, major and minor.
-    Block(u32, u32),
-}
-
-/// Flags of renameat2(2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct RenameFlags {
-    /// RENAME_NOREPLACE
-    pub noreplace: bool,
-    /// RENAME_EXCHANGE
-    pub exchange: bool,
-    /// RENAME_WHITEOUT
-    pub whiteout: bool,
-}
-
-/// Where lseek(2) counts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Whence {
-    /// SEEK_SET
-    Set,
-    /// SEEK_CUR
-    Cur,
-    /// SEEK_END
-    End,
-    /// SEEK_DATA
-    Data,
-    /// SEEK_HOLE
-    Hole,
 }
 
 /// One operation. Sizes and offsets are bytes, modes are octal permission
@@ -243,6 +217,26 @@ pub enum Op {
     Umask {
         mask: u32,
     },
+    /// On extended attributes, ranges and inodes.
+    File(FileOp),
+    /// On locks and leases.
+    Lock(LockOp),
+    /// On mounts and what serves them.
+    Mount(MountOp),
+    /// Run `op` so many times; the outcome is the first run's, or the first
+    /// that differs from the first run's.
+    Repeat {
+        times: u32,
+        op: Box<Op>,
+    },
+    /// Run `op` with its first allocation failing, then its second, and so on
+    /// until it needs fewer. The outcome is that of the last run, in which none
+    /// failed, or the first that is neither that nor ENOMEM. `cold` drops the
+    /// caches before each run.
+    EachAlloc {
+        cold: bool,
+        op: Box<Op>,
+    },
 }
 
 impl Op {
@@ -274,6 +268,10 @@ impl Op {
             | Op::Open { path, .. }
             | Op::MountTmpfs { path }
             | Op::Umount { path } => vec![path],
+            Op::File(op) => op.paths(),
+            Op::Lock(_) => Vec::new(),
+            Op::Mount(op) => op.paths(),
+            Op::Repeat { op, .. } | Op::EachAlloc { op, .. } => op.paths(),
             Op::Link { old, new } | Op::Rename { old, new, .. } => vec![old, new],
             Op::Close { .. }
             | Op::Pwrite { .. }
@@ -287,6 +285,15 @@ impl Op {
             | Op::Wait { .. }
             | Op::Creds { .. }
             | Op::Umask { .. } => Vec::new(),
+        }
+    }
+
+    /// The operation a wrapper runs, or this one.
+    #[must_use]
+    pub fn innermost(&self) -> &Op {
+        match self {
+            Op::Repeat { op, .. } | Op::EachAlloc { op, .. } => op.innermost(),
+            op => op,
         }
     }
 }

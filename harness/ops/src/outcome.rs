@@ -54,7 +54,15 @@ pub enum Value {
     Link(String),
     /// readdir's entries, sorted by name, without `.` and `..`.
     Entries(Vec<Entry>),
+    /// listxattr's names, sorted.
+    Names(Vec<String>),
+    /// What an operation says in a few words of its own.
+    Text(String),
 }
+
+/// [`Outcome::step`] of an operation this guest or arm has no means for. It
+/// proves nothing, so that no case passes with one.
+pub const UNSUPPORTED: &str = "unsupported";
 
 /// What an operation gave back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

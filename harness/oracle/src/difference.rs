@@ -68,8 +68,10 @@ pub enum Attribute {
     Content,
     /// A symlink's target.
     Target,
-    /// A name in a directory, or in the tree.
+    /// A name in a directory, in the tree, or of an extended attribute.
     Name,
+    /// What an operation says in words of its own: a lock, flags, extents.
+    Value,
     /// d_type of a directory entry.
     DType,
     /// d_ino of a directory entry equals st_ino.
@@ -80,6 +82,8 @@ pub enum Attribute {
     Unreadable,
     /// An outcome or a tree that was never reported.
     Missing,
+    /// An operation this guest or arm has no means for.
+    Unsupported,
     /// An operation of the setup failed on the reference itself, so that the
     /// case does not show what it is meant to.
     Setup,

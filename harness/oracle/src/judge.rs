@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lookback_ops::{Line, Outcome, errno};
+use lookback_ops::{Line, Outcome, errno, outcome::UNSUPPORTED};
 use lookback_wire::control::{Arm, CasePlan, Phase};
 
 use crate::{
@@ -54,6 +54,7 @@ pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
         outcomes: &run.setup,
     };
     setup.must_work(&mut sink, reference);
+    setup.must_be_supported(&mut sink, &plan.arms);
     setup.must_be_as_expected(&mut sink, &plan.arms);
     setup.compare(&mut sink, &plan.arms, reference, &times);
     let trace = Operations {
@@ -61,6 +62,7 @@ pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
         lines: &plan.trace,
         outcomes: &run.trace,
     };
+    trace.must_be_supported(&mut sink, &plan.arms);
     trace.must_be_as_expected(&mut sink, &plan.arms);
     let operations = trace.compare(&mut sink, &plan.arms, reference, &times);
     let trees = phases(&mut sink, plan, run, reference, &times);
@@ -116,6 +118,20 @@ impl<'a> Operations<'a> {
             if let Some(outcome) = failed {
                 let at = self.at(reference, reference, Some((line, index)));
                 sink.add(at, Attribute::Setup, "0".into(), errno::name(outcome.errno));
+            }
+        }
+    }
+
+    /// Arms that agree because none of them can do it prove nothing.
+    fn must_be_supported(&self, sink: &mut Sink<'_>, arms: &[Arm]) {
+        for (line, index) in self.indexed() {
+            for &arm in arms {
+                let outcome = self.outcome(arm, line, index);
+                if outcome.is_some_and(|o| o.step == UNSUPPORTED) {
+                    let at = self.at(arm, arm, Some((line, index)));
+                    let expected = "a guest and an arm that have the means".to_owned();
+                    sink.add(at, Attribute::Unsupported, expected, "none".to_owned());
+                }
             }
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn compare(
         format!("`{step}`")
     });
     // The number open(2) gives a file is the agent's affair.
-    if !matches!(op, Op::Open { .. }) || expected.ret < 0 || actual.ret < 0 {
+    if !matches!(op.innermost(), Op::Open { .. }) || expected.ret < 0 || actual.ret < 0 {
         sink.compare(
             at,
             Attribute::Ret,
@@ -92,6 +92,12 @@ pub(crate) fn compare(
             });
         }
         (Value::Entries(expected), Value::Entries(actual)) => entries(sink, at, expected, actual),
+        (Value::Names(expected), Value::Names(actual)) => names(sink, at, expected, actual),
+        (Value::Text(expected), Value::Text(actual)) => {
+            sink.compare(at, Attribute::Value, expected, actual, |text| {
+                format!("`{text}`")
+            });
+        }
         (expected, actual) => {
             sink.add(
                 at,
@@ -178,6 +184,19 @@ fn entries(sink: &mut Sink<'_>, at: At<'_>, expected: &[Entry], actual: &[Entry]
     }
 }
 
+fn names(sink: &mut Sink<'_>, at: At<'_>, expected: &[String], actual: &[String]) {
+    let listed = |name: Option<&String>| match name {
+        Some(_) => "listed".to_owned(),
+        None => "not listed".to_owned(),
+    };
+    for (a, b) in pair(expected, actual, |name| name) {
+        if a.is_none() || b.is_none() {
+            let name = a.or(b).map_or("", String::as_str);
+            sink.add(at.path(name), Attribute::Name, listed(a), listed(b));
+        }
+    }
+}
+
 /// Pairs two lists by key, both sorted first; a name given twice in one list
 /// stands alone the second time.
 pub(crate) fn pair<'a, T>(
@@ -247,5 +266,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Data { .. } => "data read",
         Value::Link(_) => "a link's target",
         Value::Entries(_) => "directory entries",
+        Value::Names(_) => "names",
+        Value::Text(_) => "text",
     }
 }

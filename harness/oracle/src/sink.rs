@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lookback_ops::{Line, Op, StatView};
+use lookback_ops::{Line, MountOp, Op, StatView};
 use lookback_wire::control::{Arm, CasePlan};
 
 use crate::{
@@ -72,7 +72,7 @@ impl<'a> Sink<'a> {
         };
         let candidate = Candidate {
             difference: &difference,
-            op: at.op.map(|(line, _)| &line.op),
+            op: at.op.map(|(line, _)| line.op.innermost()),
             stats: at.stats,
             covered: at.op.is_none()
                 && at
@@ -101,13 +101,22 @@ impl<'a> Sink<'a> {
 }
 
 fn op_ref(line: &Line, index: usize) -> OpRef {
-    let text = line.op.to_string();
-    let name = text.split(' ').next().unwrap_or_default().to_owned();
     OpRef {
         worker: line.worker,
         index,
-        name,
-        text,
+        name: name(&line.op),
+        text: line.op.to_string(),
+    }
+}
+
+/// The operation's word; a wrapper's stands before that of what it runs, as in
+/// `eachalloc.stat`.
+fn name(op: &Op) -> String {
+    let text = op.to_string();
+    let word = text.split(' ').next().unwrap_or_default();
+    match op {
+        Op::Repeat { op, .. } | Op::EachAlloc { op, .. } => format!("{word}.{}", name(op)),
+        _ => word.to_owned(),
     }
 }
 
@@ -121,7 +130,9 @@ fn left_mounted(trace: &[Line]) -> Vec<&str> {
     let mut mounted: Vec<&str> = Vec::new();
     for line in trace {
         match &line.op {
-            Op::MountTmpfs { path } => mounted.push(&path.rel),
+            Op::MountTmpfs { path } | Op::Mount(MountOp::Bind { on: path, .. }) => {
+                mounted.push(&path.rel);
+            }
             Op::Umount { path } => {
                 if let Some(last) = mounted.iter().rposition(|m| *m == path.rel) {
                     mounted.remove(last);

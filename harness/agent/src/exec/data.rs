@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use lookback_ops::{Op, Value, pattern};
+use lookback_ops::{Op, Path, Value, pattern};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -24,13 +24,7 @@ const PAGE: u16 = 4096;
 
 impl World {
     pub(super) fn data(&self, op: &Op) -> Option<Done> {
-        let with = |path, flags, work: &dyn Fn(&OwnedFd) -> Done| {
-            let path = self.path(path)?;
-            let fd = open_at_once(&path, flags).at("open")?;
-            let done = work(&fd)?;
-            close(fd.into_raw_fd()).at("close")?;
-            Ok(done)
-        };
+        let with = |path, flags, work: &dyn Fn(&OwnedFd) -> Done| self.with_open(path, flags, work);
         Some(match op {
             Op::Write {
                 path,
@@ -62,6 +56,20 @@ impl World {
             }),
             _ => return None,
         })
+    }
+
+    /// Open, `work`, close.
+    pub(super) fn with_open(
+        &self,
+        path: &Path,
+        flags: OFlag,
+        work: impl FnOnce(&OwnedFd) -> Done,
+    ) -> Done {
+        let path = self.path(path)?;
+        let fd = open_at_once(&path, flags).at("open")?;
+        let done = work(&fd)?;
+        close(fd.into_raw_fd()).at("close")?;
+        Ok(done)
     }
 }
 

@@ -9,7 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid, syncfs};
 
-use super::{At, Done, Failed, World, nothing};
+use super::{At, Done, Failed, UNSUPPORTED, World, nothing};
 use crate::guest::{self, GuestError};
 
 /// "Leave this id alone" of setresuid(2).
@@ -52,10 +52,7 @@ impl World {
                 Ok((old.bits().into(), Value::None))
             }
             // Every other operation has run before this is asked.
-            _ => Err(Failed {
-                step: "agent",
-                errno: Errno::ENOSYS,
-            }),
+            _ => Err(UNSUPPORTED),
         }
     }
 
@@ -80,21 +77,29 @@ impl World {
     }
 }
 
-/// Not an operation of the worker's user: it works whoever that is.
-fn drop_caches() -> Done {
+/// Run `work` as root, whoever the worker's user is.
+pub(super) fn as_root<T>(work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
     let user = geteuid();
     effective_user(Uid::from_raw(0))?;
-    let dropped = guest::drop_caches();
+    let done = work();
     effective_user(user)?;
-    dropped.map(nothing).map_err(|e| Failed {
-        step: "drop_caches",
-        errno: match e {
-            GuestError::File { source, .. } => {
-                Errno::from_raw(source.raw_os_error().unwrap_or(libc::EIO))
-            }
-            GuestError::Mount { source, .. } => source,
-        },
-    })
+    done
+}
+
+/// Not an operation of the worker's user: it works whoever that is.
+pub(super) fn drop_caches() -> Done {
+    let dropped = as_root(|| {
+        guest::drop_caches().map_err(|e| Failed {
+            step: "drop_caches",
+            errno: match e {
+                GuestError::File { source, .. } => {
+                    Errno::from_raw(source.raw_os_error().unwrap_or(libc::EIO))
+                }
+                GuestError::Mount { source, .. } => source,
+            },
+        })
+    });
+    dropped.map(nothing)
 }
 
 fn effective_user(uid: Uid) -> Result<(), Failed> {

@@ -67,13 +67,13 @@ impl World {
         Ok((0, Value::None))
     }
 
-    fn open_at(&self, slot: u16) -> Result<&OwnedFd, Failed> {
+    pub(super) fn open_at(&self, slot: u16) -> Result<&OwnedFd, Failed> {
         self.slots.get(&slot).ok_or(EMPTY)
     }
 }
 
 /// Nothing is open in the slot.
-const EMPTY: Failed = Failed {
+pub(super) const EMPTY: Failed = Failed {
     step: "slot",
     errno: Errno::EBADF,
 };

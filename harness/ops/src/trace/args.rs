@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::str::{Chars, FromStr};
 
-use super::words::BASES;
+use super::words::{BASES, SLOT_BASE};
 use crate::op::{Base, Path};
 
 /// Stands before the outcome a line expects.
@@ -26,10 +26,24 @@ pub(super) struct Word {
 }
 
 impl Word {
+    /// `NAME=…`
+    fn is_named(&self) -> bool {
+        self.quoted.is_none() && self.bare.contains('=')
+    }
+
     fn shown(&self) -> String {
         match &self.quoted {
             None => format!("`{}`", self.bare),
             Some(quoted) => format!("`{}{quoted:?}`", self.bare),
+        }
+    }
+
+    /// It as it is, quoted or not.
+    pub fn text(&self, expected: &str) -> Result<String, Fault> {
+        match (self.bare.as_str(), &self.quoted) {
+            (bare, None) => no_nul(self, bare),
+            ("", Some(quoted)) => no_nul(self, quoted),
+            _ => Err(self.fault(expected)),
         }
     }
 
@@ -111,12 +125,16 @@ impl Args {
 
     /// A word as it is: a symlink's target.
     pub fn text(&mut self, expected: &str) -> Result<String, Fault> {
-        let word = self.next(expected)?;
-        match (word.bare.as_str(), &word.quoted) {
-            (bare, None) => no_nul(&word, bare),
-            ("", Some(quoted)) => no_nul(&word, quoted),
-            _ => Err(word.fault(expected)),
-        }
+        self.next(expected)?.text(expected)
+    }
+
+    /// The next word, which names one of `words`.
+    pub fn one_of<T: Copy>(&mut self, words: &[(&str, T)], expected: &str) -> Result<T, Fault> {
+        let word = self.bare(expected)?;
+        let found = words.iter().find(|(name, _)| *name == word.bare);
+        found
+            .map(|(_, value)| *value)
+            .ok_or_else(|| word.fault(expected))
     }
 
     pub fn path(&mut self) -> Result<Path, Fault> {
@@ -125,7 +143,7 @@ impl Args {
             Some(found) => found,
             None if word.bare.starts_with('@') => {
                 return Err(word.fault(
-                    "a path, `@lower/…`, `@outside/…` or `@root/…` (quote a name that starts with @)",
+                    "a path, `@lower/…`, `@outside/…`, `@root/…` or `@fdSLOT/…` (quote a name that starts with @)",
                 ));
             }
             None => (Base::Arm, word.bare.as_str()),
@@ -171,7 +189,7 @@ impl Args {
             .ok_or_else(|| word.fault(EXPECTED))
     }
 
-    /// The rest of the line as `name=number` in any order, each at most once.
+    /// What follows as `name=number`, in any order, each at most once.
     pub fn named<const N: usize>(
         &mut self,
         names: [&str; N],
@@ -181,7 +199,7 @@ impl Args {
             let shown: Vec<_> = names.iter().map(|n| format!("{n}=NUMBER")).collect();
             shown.join(", ")
         };
-        while !self.is_empty() {
+        while self.peek().is_some_and(Word::is_named) {
             let word = self.bare(&expected())?;
             let found = word.bare.split_once('=').and_then(|(name, value)| {
                 let at = names.iter().position(|n| *n == name)?;
@@ -197,21 +215,22 @@ impl Args {
 
     /// What was expected but is not there any more.
     pub fn missing(&self, expected: &str) -> Fault {
-        (self.end, expected.into(), "the end of the line".into())
+        match self.peek() {
+            Some(word) => word.fault(expected),
+            None => (self.end, expected.into(), "the end of the line".into()),
+        }
     }
 }
 
 /// The base a path's prefix names, and what follows it.
 fn prefixed(bare: &str) -> Option<(Base, &str)> {
-    BASES.iter().find_map(|(prefix, base)| {
-        let rest = bare.strip_prefix(prefix)?;
-        let rest = if rest.is_empty() {
-            rest
-        } else {
-            rest.strip_prefix('/')?
-        };
-        Some((*base, rest))
-    })
+    let (prefix, rest) = bare.split_once('/').unwrap_or((bare, ""));
+    let named = BASES.iter().find(|(name, _)| *name == prefix);
+    let base = named.map(|(_, base)| *base).or_else(|| {
+        let slot = digits(prefix.strip_prefix(SLOT_BASE)?)?;
+        slot.parse().ok().map(Base::Slot)
+    })?;
+    Some((base, rest))
 }
 
 fn no_nul(word: &Word, text: &str) -> Result<String, Fault> {

@@ -1,9 +1,19 @@
 //! Words as an operation.
 
-use super::args::{Args, EXPECTATION, Fault, Word, digits, number};
-use super::words::{ACCESS_MODES, OPEN_FLAGS, OPS, TIMES, WHENCE, creates};
+mod file;
+mod lock;
+mod mount;
+mod values;
+mod wrapper;
+
+use super::args::{Args, EXPECTATION, Fault, Word, digits};
+use super::words::{OPS, WHENCE, creates};
 use crate::errno;
-use crate::op::{Line, NodeKind, Op, RenameFlags, Whence};
+use crate::op::{Line, Op};
+use values::{
+    SIZE, SLOT, decimal, kind, mask, milliseconds, open_flags, optional_id, pair, range,
+    rename_flags, stored, time,
+};
 
 /// Mode of `creat`, `mknod` and `open` where none is given.
 const FILE_MODE: u32 = 0o644;
@@ -49,6 +59,18 @@ fn worker(word: &str) -> Option<u16> {
 
 fn op(args: &mut Args) -> Result<Op, Fault> {
     let word = args.bare("an operation")?;
+    if let Some(op) = file::op(&word, args)? {
+        return Ok(Op::File(op));
+    }
+    if let Some(op) = lock::op(&word, args)? {
+        return Ok(Op::Lock(op));
+    }
+    if let Some(op) = mount::op(&word, args)? {
+        return Ok(Op::Mount(op));
+    }
+    if let Some(op) = wrapper::op(&word, args)? {
+        return Ok(op);
+    }
     Ok(match word.bare.as_str() {
         "creat" => Op::Creat {
             path: args.path()?,
@@ -180,7 +202,7 @@ fn op(args: &mut Args) -> Result<Op, Fault> {
         "lseek" => Op::Lseek {
             slot: args.number(SLOT)?,
             off: args.number("an offset in bytes")?,
-            whence: whence(args)?,
+            whence: args.one_of(&WHENCE, "set, cur, end, data or hole")?,
         },
         "sync" => Op::Sync,
         "dropcaches" => Op::DropCaches,
@@ -198,187 +220,4 @@ fn op(args: &mut Args) -> Result<Op, Fault> {
         },
         _ => return Err(word.fault(format!("an operation ({OPS})"))),
     })
-}
-
-const SLOT: &str = "a slot number, 0 to 65535";
-const SIZE: &str = "a size in bytes";
-
-fn kind(args: &mut Args) -> Result<NodeKind, Fault> {
-    const EXPECTED: &str = "fifo, socket, char:MAJOR:MINOR or block:MAJOR:MINOR";
-    let word = args.bare(EXPECTED)?;
-    let device = |numbers: &str| {
-        let (major, minor) = numbers.split_once(':')?;
-        Some((decimal(major)?, decimal(minor)?))
-    };
-    let kind = match word.bare.split_once(':') {
-        None if word.bare == "fifo" => Some(NodeKind::Fifo),
-        None if word.bare == "socket" => Some(NodeKind::Socket),
-        Some(("char", numbers)) => device(numbers).map(|(a, b)| NodeKind::Char(a, b)),
-        Some(("block", numbers)) => device(numbers).map(|(a, b)| NodeKind::Block(a, b)),
-        _ => None,
-    };
-    kind.ok_or_else(|| word.fault(EXPECTED))
-}
-
-fn rename_flags(args: &mut Args) -> Result<RenameFlags, Fault> {
-    let mut flags = RenameFlags::default();
-    if args.is_empty() {
-        return Ok(flags);
-    }
-    const EXPECTED: &str = "noreplace, exchange, whiteout, joined by |";
-    let word = args.bare(EXPECTED)?;
-    for name in word.bare.split('|') {
-        match name {
-            "noreplace" => flags.noreplace = true,
-            "exchange" => flags.exchange = true,
-            "whiteout" => flags.whiteout = true,
-            _ => return Err(word.fault(EXPECTED)),
-        }
-    }
-    Ok(flags)
-}
-
-fn open_flags(args: &mut Args) -> Result<u32, Fault> {
-    let expected = || {
-        let names: Vec<_> = ACCESS_MODES
-            .into_iter()
-            .chain(OPEN_FLAGS.map(|(name, _)| name))
-            .collect();
-        format!("flags joined by |, of {}, or 0xBITS", names.join(" "))
-    };
-    let word = args.bare("the flags of open, such as rdwr|creat")?;
-    let mut flags = 0;
-    for name in word.bare.split('|') {
-        let mode = ACCESS_MODES
-            .iter()
-            .position(|m| *m == name)
-            .and_then(|m| u32::try_from(m).ok());
-        let bits = mode
-            .or_else(|| {
-                OPEN_FLAGS
-                    .iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, bits)| *bits)
-            })
-            .or_else(|| hex(name));
-        flags |= bits.ok_or_else(|| word.fault(expected()))?;
-    }
-    Ok(flags)
-}
-
-fn hex(word: &str) -> Option<u32> {
-    let hex = word.strip_prefix("0x")?;
-    if hex.starts_with('+') {
-        None
-    } else {
-        u32::from_str_radix(hex, 16).ok()
-    }
-}
-
-fn whence(args: &mut Args) -> Result<Whence, Fault> {
-    const EXPECTED: &str = "set, cur, end, data or hole";
-    let word = args.bare(EXPECTED)?;
-    let found = WHENCE.iter().find(|(name, _)| *name == word.bare);
-    found
-        .map(|(_, whence)| *whence)
-        .ok_or_else(|| word.fault(EXPECTED))
-}
-
-fn mask(args: &mut Args) -> Result<u32, Fault> {
-    const EXPECTED: &str = "letters of rwx, or f";
-    let word = args.bare(EXPECTED)?;
-    let letter = |c| match c {
-        'f' => Some(0),
-        'x' => Some(1),
-        'w' => Some(2),
-        'r' => Some(4),
-        _ => None,
-    };
-    let octal = || digits(&word.bare).and_then(|d| u32::from_str_radix(d, 8).ok());
-    word.bare
-        .chars()
-        .try_fold(0, |mask, c| Some(mask | letter(c)?))
-        .or_else(octal)
-        .ok_or_else(|| word.fault(EXPECTED))
-}
-
-fn milliseconds(args: &mut Args) -> Result<u32, Fault> {
-    const EXPECTED: &str = "a time such as 50ms or 2s";
-    let word = args.bare(EXPECTED)?;
-    let ms = match word.bare.strip_suffix("ms") {
-        Some(ms) => decimal(ms),
-        None => word
-            .bare
-            .strip_suffix('s')
-            .and_then(decimal)
-            .and_then(|s| s.checked_mul(1000)),
-    };
-    ms.ok_or_else(|| word.fault(EXPECTED))
-}
-
-fn decimal(text: &str) -> Option<u32> {
-    digits(text)?.parse().ok()
-}
-
-fn optional_id(text: &str) -> Option<Option<u32>> {
-    if text == "-" {
-        Some(None)
-    } else {
-        decimal(text).map(Some)
-    }
-}
-
-fn pair<T>(args: &mut Args, expected: &str, one: fn(&str) -> Option<T>) -> Result<(T, T), Fault> {
-    let word = args.bare(expected)?;
-    let found = word
-        .bare
-        .split_once(':')
-        .and_then(|(a, b)| Some((one(a)?, one(b)?)));
-    found.ok_or_else(|| word.fault(expected))
-}
-
-fn time(args: &mut Args, name: &str) -> Result<(i64, u32), Fault> {
-    let expected = format!("{name}SECONDS:NANOSECONDS, {name}now or {name}omit");
-    let word = args.bare(&expected)?;
-    let found = word.bare.strip_prefix(name).and_then(|value| {
-        if let Some((_, nsec)) = TIMES.iter().find(|(name, _)| *name == value) {
-            return Some((0, *nsec));
-        }
-        let (sec, nsec) = value.split_once(':').unwrap_or((value, "0"));
-        Some((i64::try_from(number(sec)?).ok()?, decimal(nsec)?))
-    });
-    found.ok_or_else(|| word.fault(expected))
-}
-
-/// `off=`, `len=`.
-fn range(args: &mut Args) -> Result<(u64, u32), Fault> {
-    let [off, len] = args.named(["off", "len"])?;
-    Ok((fits(off, Some(0))?, required(args, len)?))
-}
-
-/// `off=`, `len=`, `seed=`.
-fn stored(args: &mut Args) -> Result<(u64, u32, u64), Fault> {
-    let [off, len, seed] = args.named(["off", "len", "seed"])?;
-    Ok((
-        fits(off, Some(0))?,
-        required(args, len)?,
-        fits(seed, Some(0))?,
-    ))
-}
-
-fn required(args: &Args, len: Option<(i128, Word)>) -> Result<u32, Fault> {
-    if len.is_none() {
-        Err(args.missing("len=BYTES"))
-    } else {
-        fits(len, None)
-    }
-}
-
-fn fits<T: TryFrom<i128>>(value: Option<(i128, Word)>, default: Option<T>) -> Result<T, Fault> {
-    match (value, default) {
-        (Some((n, word)), _) => T::try_from(n)
-            .map_err(|_| word.fault(format!("a number of at most {} bits", size_of::<T>() * 8))),
-        (None, Some(default)) => Ok(default),
-        (None, None) => Err((1, "a number".into(), "none".into())),
-    }
 }

@@ -1,11 +1,17 @@
 //! Operations as text.
 
+mod file;
+mod lock;
+mod mount;
+
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::args::ARROW;
-use super::words::{ACCESS_MODE, ACCESS_MODES, BASES, OPEN_FLAGS, TIMES, WHENCE, creates};
+use super::words::{
+    ACCESS_MODE, ACCESS_MODES, BASES, OPEN_FLAGS, SLOT_BASE, TIMES, WHENCE, creates,
+};
 use crate::errno;
-use crate::op::{Line, NodeKind, Op, Path, RenameFlags};
+use crate::op::{Base, Line, NodeKind, Op, Path, RenameFlags};
 
 impl Display for Line {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -23,12 +29,22 @@ impl Display for Line {
 
 impl Display for Path {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let prefix = BASES.iter().find(|(_, base)| *base == self.base);
-        match (prefix, self.rel.as_str()) {
-            (None, "") => f.write_str("."),
-            (None, rel) => Text(rel).fmt(f),
-            (Some((prefix, _)), "") => f.write_str(prefix),
-            (Some((prefix, _)), rel) => write!(f, "{prefix}/{}", Text(rel)),
+        if self.base == Base::Arm {
+            return match self.rel.as_str() {
+                "" => f.write_str("."),
+                rel => Text(rel).fmt(f),
+            };
+        }
+        match self.base {
+            Base::Slot(slot) => write!(f, "{SLOT_BASE}{slot}")?,
+            base => {
+                let named = BASES.iter().find(|(_, b)| *b == base);
+                f.write_str(named.map_or("", |(prefix, _)| prefix))?;
+            }
+        }
+        match self.rel.as_str() {
+            "" => Ok(()),
+            rel => write!(f, "/{}", Text(rel)),
         }
     }
 }
@@ -135,11 +151,7 @@ impl Display for Op {
             Op::Fstat { slot } => write!(f, "fstat {slot}"),
             Op::Fsyncfd { slot } => write!(f, "fsyncfd {slot}"),
             Op::Lseek { slot, off, whence } => {
-                let word = WHENCE
-                    .iter()
-                    .find(|(_, w)| w == whence)
-                    .map_or("", |(word, _)| word);
-                write!(f, "lseek {slot} {off} {word}")
+                write!(f, "lseek {slot} {off} {}", word(&WHENCE, whence))
             }
             Op::Sync => f.write_str("sync"),
             Op::DropCaches => f.write_str("dropcaches"),
@@ -148,6 +160,12 @@ impl Display for Op {
             Op::Umount { path } => write!(f, "umount {path}"),
             Op::Creds { uid, gid } => write!(f, "creds {uid}:{gid}"),
             Op::Umask { mask } => write!(f, "umask {}", Octal(*mask)),
+            Op::File(op) => op.fmt(f),
+            Op::Lock(op) => op.fmt(f),
+            Op::Mount(op) => op.fmt(f),
+            Op::Repeat { times, op } => write!(f, "repeat {times} {op}"),
+            Op::EachAlloc { cold: false, op } => write!(f, "eachalloc {op}"),
+            Op::EachAlloc { cold: true, op } => write!(f, "eachalloc cold {op}"),
         }
     }
 }
@@ -242,6 +260,12 @@ impl Words {
         }
         self.0.push_str(word);
     }
+}
+
+/// The word for a value.
+fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    let found = words.iter().find(|(_, v)| v == value);
+    found.map_or("", |(word, _)| word)
 }
 
 /// The flags of open(2); bits without a name in hexadecimal.

@@ -1,9 +1,14 @@
+mod lines;
+
+use lines::lines;
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::args::ARROW;
 use super::{parse, print};
-use crate::op::{Base, Line, NodeKind, Op, Path, RenameFlags, Whence};
+use crate::op::{
+    Base, FileOp, Ioctl, LockOp, Locked, MountOp, NodeKind, Op, Path, RenameFlags, Whence,
+    XattrFlag,
+};
 
 fn arm(rel: &str) -> Path {
     Path {
@@ -40,6 +45,33 @@ fn one(text: &str) -> Op {
 #[case("access f rw", Op::Access { path: arm("f"), mask: 6 })]
 #[case("wait 2s", Op::Wait { ms: 2000 })]
 #[case("lseek 1 -5 end", Op::Lseek { slot: 1, off: -5, whence: Whence::End })]
+#[case("stat @root/bad", Op::Stat { path: Path { base: Base::Root, rel: "bad".into() } })]
+#[case("stat @fd3/f", Op::Stat { path: Path { base: Base::Slot(3), rel: "f".into() } })]
+#[case("setxattr f user.a text replace", Op::File(FileOp::SetXattr {
+    path: arm("f"), name: "user.a".into(), value: b"text".to_vec(), flag: XattrFlag::Replace,
+}))]
+#[case("setxattr f user.a hex:00fF", Op::File(FileOp::SetXattr {
+    path: arm("f"), name: "user.a".into(), value: vec![0, 255], flag: XattrFlag::Any,
+}))]
+#[case("setxattr f user.a \"\"", Op::File(FileOp::SetXattr {
+    path: arm("f"), name: "user.a".into(), value: vec![], flag: XattrFlag::Any,
+}))]
+#[case("fallocate f len=4k off=8k punch|keep", Op::File(FileOp::Fallocate {
+    path: arm("f"), off: 8192, len: 4096, mode: 3,
+}))]
+#[case("copyrange a b len=1", Op::File(FileOp::CopyRange {
+    from: arm("a"), to: arm("b"), from_off: 0, to_off: 0, len: 1,
+}))]
+#[case("chattr f ia", Op::File(FileOp::Chattr { path: arm("f"), flags: 0x30 }))]
+#[case("ioctl f fiemap", Op::File(FileOp::Ioctl { path: arm("f"), what: Ioctl::Fiemap }))]
+#[case("ioctl f 0x5401", Op::File(FileOp::Ioctl { path: arm("f"), what: Ioctl::Number(0x5401) }))]
+#[case("openhandle 1 2", Op::File(FileOp::OpenHandle { handle: 1, slot: 2 }))]
+#[case("getlock 1 wr len=-1", Op::Lock(LockOp::GetLock { slot: 1, lock: Locked::Exclusive, off: 0, len: -1 }))]
+#[case("bind d e ro", Op::Mount(MountOp::Bind { path: arm("d"), on: arm("e"), read_only: true }))]
+#[case("rootdir d d", Op::Mount(MountOp::RootDir { paths: vec![arm("d"), arm("d")] }))]
+#[case("repeat 9 eachalloc cold stat f", Op::Repeat { times: 9, op: Box::new(Op::EachAlloc {
+    cold: true, op: Box::new(Op::Stat { path: arm("f") }),
+}) })]
 fn reads(#[case] text: &str, #[case] op: Op) {
     assert_eq!(one(text), op);
     assert_eq!(one(&op.to_string()), op, "as printed: {op}");
@@ -79,6 +111,33 @@ fn expects(#[case] text: &str, #[case] expect: Option<i32>) {
 #[case("creat /a", 7, "a relative path", "`/a`")]
 #[case("creat a/../b", 7, "a relative path", "`a/../b`")]
 #[case("creat a//b", 7, "a relative path", "`a//b`")]
+#[case("write f len", 9, "len=BYTES", "`len`")]
+#[case("read f len=1 off", 14, "the end of the line", "`off`")]
+#[case("stat @fd/f", 6, "a path, `@lower/", "`@fd/f`")]
+#[case("stat @fd70000", 6, "a path, `@lower/", "`@fd70000`")]
+#[case("setxattr f a hex:0", 14, "hex: and pairs", "`hex:0`")]
+#[case("setxattr f a hex:+1", 14, "hex: and pairs", "`hex:+1`")]
+#[case("setxattr f a b update", 16, "create or replace", "`update`")]
+#[case("fallocate f len=1 drop", 19, "keep, punch", "`drop`")]
+#[case("chattr f q", 10, "letters of chattr", "`q`")]
+#[case("ioctl f tcgets", 9, "an ioctl (getversion", "`tcgets`")]
+#[case("lock 1 sh", 8, "rd, wr or un", "`sh`")]
+#[case("flock 1 rd", 9, "sh, ex or un", "`rd`")]
+#[case("bind a b rw", 10, "ro", "`rw`")]
+#[case("repeat 0 sync", 1, "a number of runs", "`repeat`")]
+#[case(
+    "repeat 2 repeat 2 sync",
+    10,
+    "an operation that is no `repeat`",
+    "`repeat`"
+)]
+#[case(
+    "eachalloc repeat 2 sync",
+    11,
+    "an operation that is no wrapper",
+    "`repeat`"
+)]
+#[case("eachalloc cold", 15, "an operation", "the end of the line")]
 #[case("stat a ->", 10, "`ok` or the name", "the end of the line")]
 #[case("stat a -> EVIL", 11, "`ok` or the name", "`EVIL`")]
 #[case("stat a -> \"EIO\"", 11, "`ok` or the name", "`\"EIO\"`")]
@@ -114,178 +173,6 @@ fn refuses(#[case] text: &str, #[case] column: usize, #[case] expected: &str, #[
     assert_eq!((error.line, error.column), (2, column), "{error}");
     assert!(error.expected.starts_with(expected), "{error}");
     assert_eq!(error.found, found, "{error}");
-}
-
-fn path() -> impl Strategy<Value = Path> {
-    let name = prop_oneof![
-        3 => "[a-z]{1,3}",
-        1 => Just(ARROW.to_owned()),
-        1 => any::<String>().prop_map(|s| s.replace(['/', '\0'], "-")),
-    ]
-    .prop_filter("a name", |n| !matches!(n.as_str(), "" | "." | ".."));
-    let base = prop_oneof![
-        Just(Base::Arm),
-        Just(Base::Lower),
-        Just(Base::Outside),
-        Just(Base::Root),
-    ];
-    (base, prop::collection::vec(name, 0..4)).prop_map(|(base, names)| Path {
-        base,
-        rel: names.join("/"),
-    })
-}
-
-fn names_only() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        (path(), any::<u32>()).prop_map(|(path, mode)| Op::Creat { path, mode }),
-        (path(), any::<u32>()).prop_map(|(path, mode)| Op::Mkdir { path, mode }),
-        (path(), kind(), any::<u32>()).prop_map(|(path, kind, mode)| Op::Mknod {
-            path,
-            kind,
-            mode
-        }),
-        (any::<String>(), path()).prop_map(|(t, path)| Op::Symlink {
-            target: t.replace('\0', ""),
-            path
-        }),
-        (path(), path()).prop_map(|(old, new)| Op::Link { old, new }),
-        path().prop_map(|path| Op::Unlink { path }),
-        path().prop_map(|path| Op::Rmdir { path }),
-        (path(), path(), any::<[bool; 3]>()).prop_map(
-            |(old, new, [noreplace, exchange, whiteout])| {
-                Op::Rename {
-                    old,
-                    new,
-                    flags: RenameFlags {
-                        noreplace,
-                        exchange,
-                        whiteout,
-                    },
-                }
-            }
-        ),
-        path().prop_map(|path| Op::Stat { path }),
-        path().prop_map(|path| Op::Lstat { path }),
-        path().prop_map(|path| Op::Readlink { path }),
-        path().prop_map(|path| Op::Readdir { path }),
-        path().prop_map(|path| Op::MountTmpfs { path }),
-        path().prop_map(|path| Op::Umount { path }),
-        path().prop_map(|path| Op::Fsync { path }),
-        path().prop_map(|path| Op::Fdatasync { path }),
-    ]
-}
-
-fn attributes_and_data() -> impl Strategy<Value = Op> {
-    let time = || {
-        (
-            any::<i64>(),
-            prop_oneof![0u32..1_000_000_000, any::<u32>(), Just(0x3fff_fffe)],
-        )
-    };
-    prop_oneof![
-        (path(), any::<u32>()).prop_map(|(path, mode)| Op::Chmod { path, mode }),
-        (path(), any::<Option<u32>>(), any::<Option<u32>>())
-            .prop_map(|(path, uid, gid)| Op::Chown { path, uid, gid }),
-        (path(), time(), time()).prop_map(|(path, atime, mtime)| Op::Utimens {
-            path,
-            atime,
-            mtime
-        }),
-        (path(), any::<u64>()).prop_map(|(path, size)| Op::Truncate { path, size }),
-        (path(), prop_oneof![0u32..8, any::<u32>()])
-            .prop_map(|(path, mask)| Op::Access { path, mask }),
-        (path(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(path, off, len, seed)| {
-            Op::Write {
-                path,
-                off,
-                len,
-                seed,
-            }
-        }),
-        (path(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(path, off, len, seed)| {
-            Op::MmapWrite {
-                path,
-                off,
-                len,
-                seed,
-            }
-        }),
-        (path(), any::<u64>(), any::<u32>()).prop_map(|(path, off, len)| Op::Read {
-            path,
-            off,
-            len
-        }),
-        (path(), any::<u64>(), any::<u32>()).prop_map(|(path, off, len)| Op::MmapRead {
-            path,
-            off,
-            len
-        }),
-    ]
-}
-
-fn slots_and_process() -> impl Strategy<Value = Op> {
-    let slot = any::<u16>;
-    let whence = prop_oneof![
-        Just(Whence::Set),
-        Just(Whence::Cur),
-        Just(Whence::End),
-        Just(Whence::Data),
-        Just(Whence::Hole),
-    ];
-    prop_oneof![
-        (slot(), path(), any::<u32>(), any::<u32>()).prop_map(|(slot, path, flags, mode)| {
-            Op::Open {
-                slot,
-                path,
-                flags,
-                mode,
-            }
-        }),
-        slot().prop_map(|slot| Op::Close { slot }),
-        (slot(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(slot, off, len, seed)| {
-            Op::Pwrite {
-                slot,
-                off,
-                len,
-                seed,
-            }
-        }),
-        (slot(), any::<u64>(), any::<u32>()).prop_map(|(slot, off, len)| Op::Pread {
-            slot,
-            off,
-            len
-        }),
-        (slot(), any::<u64>()).prop_map(|(slot, size)| Op::Ftruncate { slot, size }),
-        slot().prop_map(|slot| Op::Fstat { slot }),
-        slot().prop_map(|slot| Op::Fsyncfd { slot }),
-        (slot(), any::<i64>(), whence).prop_map(|(slot, off, whence)| Op::Lseek {
-            slot,
-            off,
-            whence
-        }),
-        Just(Op::Sync),
-        Just(Op::DropCaches),
-        any::<u32>().prop_map(|ms| Op::Wait { ms }),
-        (any::<u32>(), any::<u32>()).prop_map(|(uid, gid)| Op::Creds { uid, gid }),
-        any::<u32>().prop_map(|mask| Op::Umask { mask }),
-    ]
-}
-
-fn kind() -> impl Strategy<Value = NodeKind> {
-    prop_oneof![
-        Just(NodeKind::Fifo),
-        Just(NodeKind::Socket),
-        any::<(u32, u32)>().prop_map(|(a, b)| NodeKind::Char(a, b)),
-        any::<(u32, u32)>().prop_map(|(a, b)| NodeKind::Block(a, b)),
-    ]
-}
-
-fn lines() -> impl Strategy<Value = Vec<Line>> {
-    let op = prop_oneof![names_only(), attributes_and_data(), slots_and_process()];
-    let worker = prop_oneof![Just(0), any::<u16>()];
-    let expect = prop_oneof![3 => Just(None), 1 => (0..=crate::errno::MAX).prop_map(Some)];
-    let line = (worker, op, expect).prop_map(|(worker, op, expect)| Line { worker, op, expect });
-    prop::collection::vec(line, 0..40)
 }
 
 proptest! {

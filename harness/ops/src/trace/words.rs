@@ -1,6 +1,9 @@
 //! Words that stand for bits and kinds, both ways.
 
-use crate::op::{Base, Whence};
+use crate::op::{Base, Ioctl, Locked, Whence, XattrFlag};
+
+/// Prefix of paths below an open file, before the slot's number.
+pub(super) const SLOT_BASE: &str = "@fd";
 
 /// Prefixes of paths.
 pub(super) const BASES: [(&str, Base); 3] = [
@@ -52,7 +55,50 @@ pub(super) const WHENCE: [(&str, Whence); 5] = [
 /// Values of `tv_nsec` utimensat(2) takes as words (linux/stat.h).
 pub(super) const TIMES: [(&str, u32); 2] = [("now", 0x3fff_ffff), ("omit", 0x3fff_fffe)];
 
+/// setxattr(2)'s flags.
+pub(super) const XATTR_FLAGS: [(&str, XattrFlag); 2] = [
+    ("create", XattrFlag::Create),
+    ("replace", XattrFlag::Replace),
+];
+
+/// fallocate(2)'s modes (linux/falloc.h).
+pub(super) const FALLOCATE_MODES: [(&str, u32); 6] = [
+    ("keep", 0x01),
+    ("punch", 0x02),
+    ("collapse", 0x08),
+    ("zero", 0x10),
+    ("insert", 0x20),
+    ("unshare", 0x40),
+];
+
+/// flock(2)'s operations.
+pub(super) const FLOCKS: [(&str, Locked); 3] = [
+    ("sh", Locked::Shared),
+    ("ex", Locked::Exclusive),
+    ("un", Locked::Not),
+];
+
+/// fcntl(2)'s lock types.
+pub(super) const LOCKS: [(&str, Locked); 3] = [
+    ("rd", Locked::Shared),
+    ("wr", Locked::Exclusive),
+    ("un", Locked::Not),
+];
+
+/// ioctls with a word of their own.
+pub(super) const IOCTLS: [(&str, Ioctl); 7] = [
+    ("getversion", Ioctl::GetVersion),
+    ("fsgetxattr", Ioctl::FsGetXattr),
+    ("getfslabel", Ioctl::GetFsLabel),
+    ("figetbsz", Ioctl::GetBlockSize),
+    ("fiemap", Ioctl::Fiemap),
+    ("fitrim", Ioctl::Fitrim),
+    ("unknown", Ioctl::Unknown),
+];
+
 /// Every operation's word, in the order of the documentation.
 pub(super) const OPS: &str = "creat mkdir mknod symlink link unlink rmdir rename stat lstat chmod chown utimens \
      truncate access readlink readdir write read mwrite mread fsync fdatasync open close pwrite pread ftruncate \
-     fstat fsyncfd lseek sync dropcaches wait mounttmpfs umount creds umask";
+     fstat fsyncfd lseek sync dropcaches wait mounttmpfs umount creds umask setxattr getxattr listxattr \
+     removexattr fallocate copyrange splice chattr lsattr ioctl statfs linkfd fdpath handle openhandle watch \
+     cached exec flock lock getlock lease bind register unregister rootdir abort repeat eachalloc";

@@ -57,6 +57,8 @@ fn values() -> impl Strategy<Value = Value> {
         stats().prop_map(Value::Stat),
         (any::<u64>(), any::<u64>()).prop_map(|(len, digest)| Value::Data { len, digest }),
         "[a-z]{0,4}".prop_map(Value::Link),
+        "[a-z]{0,4}".prop_map(Value::Text),
+        vec("[a-c]{1,2}", 0..4).prop_map(Value::Names),
         vec(entry, 0..4).prop_map(Value::Entries),
     ]
 }
@@ -107,7 +109,8 @@ fn change_outcome(outcome: &mut Outcome, what: usize) {
             Value::Stat(stat) => change_stat(stat, what / 4),
             Value::Data { len, .. } if what & 4 == 0 => *len = !*len,
             Value::Data { digest, .. } => *digest = !*digest,
-            Value::Link(target) => target.push('z'),
+            Value::Link(text) | Value::Text(text) => text.push('z'),
+            Value::Names(names) => names.push("z".into()),
             Value::Entries(entries) => match entries.first_mut() {
                 None => entries.push(Entry {
                     name: "z".into(),

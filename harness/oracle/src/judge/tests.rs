@@ -322,6 +322,52 @@ fn every_arm_must_be_as_expected() {
     assert_eq!(signatures, expected);
 }
 
+#[test]
+fn what_no_arm_can_do_is_no_agreement() {
+    let plan = plan(
+        vec![Op::EachAlloc {
+            cold: false,
+            op: Box::new(Op::Sync),
+        }],
+        &[],
+    );
+    let cannot = Outcome {
+        step: UNSUPPORTED.into(),
+        ..failed(95)
+    };
+    let verdict = judge(&plan, &agreeing(&plan, &[cannot], &tree()));
+    let signatures: Vec<_> = verdict
+        .differences
+        .iter()
+        .map(Difference::signature)
+        .collect();
+    let expected = ARMS.map(|arm| format!("eachalloc.sync:unsupported:trace:{arm}"));
+    assert_eq!(signatures, expected);
+}
+
+#[rstest]
+#[case(Value::Text("rd".into()), Value::Text("un".into()), &[(Attribute::Value, None)])]
+#[case(Value::Names(vec!["a".into(), "b".into()]), Value::Names(vec!["b".into()]), &[(Attribute::Name, Some("a"))])]
+#[case(Value::Names(vec![]), Value::Names(vec!["b".into()]), &[(Attribute::Name, Some("b"))])]
+#[case(Value::Names(vec!["a".into()]), Value::Names(vec!["a".into()]), &[])]
+#[case(Value::Names(vec![]), Value::Text(String::new()), &[(Attribute::ValueKind, None)])]
+fn values_differ(
+    #[case] reference: Value,
+    #[case] arm: Value,
+    #[case] found: &[(Attribute, Option<&str>)],
+) {
+    let plan = plan(vec![Op::Sync], &[]);
+    let mut run = agreeing(&plan, &[outcome(reference)], &tree());
+    run.trace.insert((Arm::Backed, 0), vec![outcome(arm)]);
+    let verdict = judge(&plan, &run);
+    let differences: Vec<_> = verdict
+        .differences
+        .iter()
+        .map(|d| (d.attribute, d.path.as_deref()))
+        .collect();
+    assert_eq!(differences, found);
+}
+
 #[rstest]
 #[case(Some(2), 2, &[])]
 #[case(Some(2), 0, &[Attribute::Expected; 3])]

@@ -84,6 +84,14 @@ fn in_the_toml(#[case] text: &str, #[case] says: &str) {
     "dir/s.toml:8:1: expected a path that is on every arm of the case (there is no @root/ on plain), \
      found `p1: stat @root/a -> EIO`"
 )]
+#[case::register_nowhere(
+    "arms = [\"backed\", \"devfuse\"]\ntrace = \"repeat 2 register 7 d\"",
+    "dir/s.toml:7:10: expected an operation that every arm of the case has (devfuse has not this one)"
+)]
+#[case::abort_nothing(
+    "trace = \"abort\"",
+    "dir/s.toml:6:10: expected an operation that every arm of the case has (ext4 has not this one)"
+)]
 #[case::setup_worker(
     "setup = \"p1: sync\"\ntrace = \"sync\"",
     "dir/s.toml:6:9: a setup has one worker"

@@ -172,6 +172,17 @@ pub fn parse_entries(tail: &[u8]) -> Result<Vec<Entry>, EntryError> {
     Ok(entries)
 }
 
+/// Whether what follows the `fuse_entry_out` names a backing file.
+///
+/// # Errors
+/// The same replies the kernel series refuses.
+pub fn entries_say_backing(tail: &[u8]) -> Result<bool, EntryError> {
+    let entries = parse_entries(tail)?;
+    Ok(entries
+        .iter()
+        .any(|entry| matches!(entry, Entry::Backing { .. })))
+}
+
 fn zero(offset: usize, value: u64) -> Result<(), EntryError> {
     if value == 0 {
         Ok(())

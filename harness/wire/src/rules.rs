@@ -1,236 +1,171 @@
-//! The server side of a scenario: what the backend answers.
+//! The server side of a scenario: what a server answers to LOOKUP.
 
-use std::collections::BTreeSet;
+mod check;
+mod lookups;
+mod text;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-/// What the backend answers to LOOKUP. No rules: an ordinary virtiofs server.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub use self::check::RulesError;
+pub use self::lookups::Lookups;
+pub use self::text::{Bytes, EntryType, Errno, Mode};
+
+/// Nodeids a rule may name begin here; those from 1 up to here are the file
+/// system's, which counts upwards and would meet a rule's sooner or later.
+pub const FIRST_FREE_NODEID: u64 = 1 << 32;
+
+/// What the server answers. No rules: an ordinary server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
-    /// The rules; the first whose path matches answers.
+    /// Accept the extension in INIT where the guest offers it.
+    pub negotiate: bool,
+    /// The rules; the first that matches answers.
     pub lookup: Vec<LookupRule>,
 }
 
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            negotiate: true,
+            lookup: Vec::new(),
+        }
+    }
+}
+
+impl From<Vec<LookupRule>> for Rules {
+    fn from(lookup: Vec<LookupRule>) -> Self {
+        Self {
+            lookup,
+            ..Self::default()
+        }
+    }
+}
+
 /// The answer to LOOKUP of one path of the share.
+///
+/// What a rule does not say is as the file system has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookupRule {
     /// Path in the share, relative to its root, no leading slash.
     pub path: String,
-    /// Append a BACKING entry with this id.
+    /// Answers from this LOOKUP of the path on, counted from 1 when the case
+    /// begins; from the first where absent.
+    pub from: Option<u64>,
+    /// Answers up to this LOOKUP, included; for ever where absent.
+    pub to: Option<u64>,
+    /// What the server has there. A run's own server has it made before the
+    /// case and removed after; a directory where absent.
+    pub kind: Option<Kind>,
+    /// Append one BACKING entry with this id.
     pub backing: Option<u64>,
-    /// Answer with this nodeid instead of the file system's (0 with a backing
-    /// entry: the inode is the kernel's, never forgotten).
+    /// Append these bytes, whatever was negotiated, instead of entries.
+    pub raw: Option<Bytes>,
+    /// `out_header.len`, instead of the right one. Bytes beyond the reply's
+    /// own are zeros.
+    pub len: Option<u32>,
+    /// virtio only: the length in the used ring, instead of the bytes of the
+    /// reply up to `len`.
+    pub used: Option<u32>,
+    /// Answer with this nodeid: 0, or at least [`FIRST_FREE_NODEID`]. With a
+    /// BACKING entry, 0 makes the inode the kernel's own, never forgotten;
+    /// without, there is no such file.
     pub nodeid: Option<u64>,
-    /// Entry timeout in milliseconds; the file system's where absent.
+    /// Entry timeout in milliseconds.
     pub entry_timeout_ms: Option<u64>,
-    /// Attribute timeout in milliseconds; the file system's where absent.
+    /// Attribute timeout in milliseconds.
     pub attr_timeout_ms: Option<u64>,
+    /// `fuse_attr.flags` (1: `FUSE_ATTR_SUBMOUNT`).
+    pub attr_flags: Option<u32>,
+    /// `fuse_attr.mode`: the permission bits alone, or with the file's type.
+    pub mode: Option<Mode>,
+    /// Answer with this error and nothing behind it.
+    pub errno: Option<Errno>,
+    /// Send the reply only after so many milliseconds.
+    pub delay_ms: Option<u64>,
+    /// /dev/fuse only: the error write(2) of the reply must end with; it must
+    /// succeed where absent.
+    pub write: Option<Errno>,
+    /// Append these entries, right or wrong, instead of `backing`.
+    // Last: in TOML a table's values come before its tables.
+    pub entries: Option<Vec<EntryRule>>,
 }
 
-/// A rule no LOOKUP can match, or whose answer no kernel accepts.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum RulesError {
-    /// The path is not one a share has.
-    #[error(
-        "lookup rule {path:?}: a path is relative to the share's root, without empty, `.` or `..` components"
-    )]
-    Path {
-        /// The path, as written.
-        path: String,
-    },
-    /// Two rules for one path; the second would never answer.
-    #[error("lookup rule {path:?}: there are two rules for this path")]
-    Twice {
-        /// The path.
-        path: String,
-    },
-    /// The backing id is out of range.
-    #[error("lookup rule {path:?}: backing id {id} is not between 1 and {max}", max = i32::MAX)]
-    Id {
-        /// The path.
-        path: String,
-        /// The id.
-        id: u64,
-    },
+/// What a server has at a rule's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An empty file.
+    File,
+    /// An empty directory.
+    #[default]
+    Dir,
+    /// A symlink to nothing.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A character device, 1:3.
+    Char,
+}
+
+/// One entry behind a reply, field by field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryRule {
+    /// `entry_type`.
+    #[serde(rename = "type")]
+    pub entry_type: EntryType,
+    /// Name what is registered under this id: the id itself on virtio, the
+    /// daemon's descriptor on /dev/fuse.
+    pub id: Option<u64>,
+    /// Added to what `id` names; the field itself without one.
+    pub fd: Option<u64>,
+    /// The word that must be zero.
+    pub unused: Option<u32>,
+    /// The double word that must be zero.
+    pub unused2: Option<u64>,
+}
+
+impl LookupRule {
+    /// Whether the rule answers the `nth` LOOKUP of its path.
+    pub fn answers(&self, nth: u64) -> bool {
+        self.first() <= nth && nth <= self.last()
+    }
+
+    fn first(&self) -> u64 {
+        self.from.unwrap_or(1)
+    }
+
+    fn last(&self) -> u64 {
+        self.to.unwrap_or(u64::MAX)
+    }
 }
 
 impl Rules {
-    /// The rule that answers LOOKUP of `path` (relative to the share's root,
-    /// components joined by one slash).
-    pub fn find(&self, path: &[u8]) -> Option<&LookupRule> {
-        self.lookup.iter().find(|rule| rule.path.as_bytes() == path)
+    /// The rule that answers the `nth` LOOKUP (from 1) of `path` (relative to
+    /// the share's root, components joined by one slash).
+    pub fn find(&self, path: &[u8], nth: u64) -> Option<&LookupRule> {
+        self.lookup
+            .iter()
+            .find(|rule| rule.path.as_bytes() == path && rule.answers(nth))
     }
 
-    /// Checks what the types can't say.
-    ///
-    /// # Errors
-    /// The first rule that is wrong.
-    pub fn check(&self) -> Result<(), RulesError> {
-        let mut seen = BTreeSet::new();
+    /// The paths the rules speak of, each once, and what the server has there.
+    pub fn places(&self) -> Vec<(&str, Kind)> {
+        let mut places: Vec<(&str, Option<Kind>)> = Vec::new();
         for rule in &self.lookup {
-            let path = || rule.path.clone();
-            let bad =
-                |name: &str| name.is_empty() || name == "." || name == ".." || name.contains('\0');
-            if rule.path.split('/').any(bad) {
-                return Err(RulesError::Path { path: path() });
-            }
-            if !seen.insert(rule.path.as_str()) {
-                return Err(RulesError::Twice { path: path() });
-            }
-            if let Some(id) = rule.backing
-                && (id == 0 || i32::try_from(id).is_err())
-            {
-                return Err(RulesError::Id { path: path(), id });
+            match places.iter_mut().find(|(path, _)| *path == rule.path) {
+                Some((_, kind)) => *kind = kind.or(rule.kind),
+                None => places.push((&rule.path, rule.kind)),
             }
         }
-        Ok(())
+        places
+            .into_iter()
+            .map(|(path, kind)| (path, kind.unwrap_or_default()))
+            .collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use rstest::rstest;
-
-    use super::*;
-
-    fn rule(path: &str) -> LookupRule {
-        LookupRule {
-            path: path.into(),
-            ..LookupRule::default()
-        }
-    }
-
-    #[test]
-    fn a_rule_as_a_person_writes_it() {
-        let rules: Rules = toml::from_str(
-            r#"
-            [[lookup]]
-            path = "stack"
-            backing = 1
-            nodeid = 0
-            entry_timeout_ms = 0
-
-            [[lookup]]
-            path = "a/b"
-            attr_timeout_ms = 86_400_000
-            "#,
-        )
-        .unwrap();
-        assert_eq!(
-            rules.lookup,
-            [
-                LookupRule {
-                    backing: Some(1),
-                    nodeid: Some(0),
-                    entry_timeout_ms: Some(0),
-                    ..rule("stack")
-                },
-                LookupRule {
-                    attr_timeout_ms: Some(86_400_000),
-                    ..rule("a/b")
-                },
-            ]
-        );
-        rules.check().unwrap();
-    }
-
-    #[rstest]
-    #[case::unknown_key("[[lookup]]\npath = \"a\"\nbakcing = 1", "bakcing")]
-    #[case::unknown_table("[[lokup]]\npath = \"a\"", "lokup")]
-    #[case::no_path("[[lookup]]\nbacking = 1", "path")]
-    #[case::negative("[[lookup]]\npath = \"a\"\nbacking = -1", "-1")]
-    fn a_mistake_is_named(#[case] text: &str, #[case] names: &str) {
-        let error = toml::from_str::<Rules>(text).unwrap_err().to_string();
-        assert!(error.contains(names), "{error}");
-    }
-
-    #[test]
-    fn no_rules_is_an_empty_file() {
-        assert_eq!(toml::from_str::<Rules>("").unwrap(), Rules::default());
-    }
-
-    #[rstest]
-    #[case::plain("stack", true)]
-    #[case::deep("a/b/c", true)]
-    #[case::dotted("..a/.b", true)]
-    #[case::empty("", false)]
-    #[case::absolute("/stack", false)]
-    #[case::trailing("stack/", false)]
-    #[case::double("a//b", false)]
-    #[case::dot("./a", false)]
-    #[case::dotdot("a/..", false)]
-    #[case::nul("a\0", false)]
-    fn paths(#[case] path: &str, #[case] good: bool) {
-        let rules = Rules {
-            lookup: vec![rule(path)],
-        };
-        assert_eq!(rules.check().is_ok(), good);
-    }
-
-    #[rstest]
-    #[case(1, true)]
-    #[case(0x7fff_ffff, true)]
-    #[case(0, false)]
-    #[case(0x8000_0000, false)]
-    #[case(u64::MAX, false)]
-    fn ids(#[case] id: u64, #[case] good: bool) {
-        let rules = Rules {
-            lookup: vec![LookupRule {
-                backing: Some(id),
-                ..rule("a")
-            }],
-        };
-        assert_eq!(rules.check().is_ok(), good);
-    }
-
-    #[test]
-    fn a_path_has_one_rule() {
-        let rules = Rules {
-            lookup: vec![rule("a"), rule("b"), rule("a")],
-        };
-        assert_eq!(rules.check(), Err(RulesError::Twice { path: "a".into() }));
-    }
-
-    #[test]
-    fn only_the_whole_path_matches() {
-        let rules = Rules {
-            lookup: vec![rule("a/b"), rule("b")],
-        };
-        assert_eq!(rules.find(b"a/b"), Some(&rule("a/b")));
-        assert_eq!(rules.find(b"b"), Some(&rule("b")));
-        for other in [&b"a"[..], b"a/b/c", b"/b", b""] {
-            assert_eq!(rules.find(other), None);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn rules_survive_toml(
-            rules in proptest::collection::vec(
-                (
-                    "[a-z /\"'\\\\é]{0,12}",
-                    // TOML integers are signed.
-                    proptest::option::of(0..=i64::MAX.unsigned_abs()),
-                    proptest::option::of(0..=i64::MAX.unsigned_abs()),
-                    proptest::option::of(0..=i64::MAX.unsigned_abs()),
-                    proptest::option::of(0..=i64::MAX.unsigned_abs()),
-                ),
-                0..4,
-            )
-        ) {
-            let lookup = rules
-                .into_iter()
-                .map(|(path, backing, nodeid, entry_timeout_ms, attr_timeout_ms)| LookupRule {
-                    path, backing, nodeid, entry_timeout_ms, attr_timeout_ms,
-                })
-                .collect();
-            let rules = Rules { lookup };
-            let text = toml::to_string(&rules).unwrap();
-            prop_assert_eq!(toml::from_str::<Rules>(&text).unwrap(), rules);
-        }
-    }
-}
+mod tests;

@@ -129,10 +129,11 @@ impl BackendHandle {
         self.shared.counters().clone()
     }
 
-    /// Starts counting anew; returns the counts so far. Do so while nothing
-    /// is mounted: which nodeids are backed is counted, too.
+    /// Starts counting anew, the LOOKUPs of each rule's path included; returns
+    /// the counts so far. Do so while nothing is mounted: which nodeids are
+    /// backed is counted, too.
     pub fn reset_counters(&self) -> Counters {
-        std::mem::take(&mut *self.shared.counters())
+        self.shared.reset()
     }
 
     /// Whether the backend serves no more: the one front end disconnected, or

@@ -21,9 +21,16 @@ pub struct Counters {
     /// Requests per opcode and nodeid.
     #[serde(with = "request_list")]
     pub requests: BTreeMap<(u32, u64), u64>,
+    /// Those among them that should never have left the guest: with nodeid 0,
+    /// or for an inode whose last LOOKUP reply had a BACKING entry. FORGET and
+    /// the requests that work on no inode are legitimate.
+    #[serde(with = "request_list")]
+    pub bypassed: BTreeMap<(u32, u64), u64>,
     /// nodeids that were answered with a BACKING entry. 0 stands for every
     /// inode that is the kernel's own.
     pub backed: BTreeSet<u64>,
+    /// Those among them whose last reply had none.
+    pub unbacked: BTreeSet<u64>,
     /// LOOKUPs in the root of the share, per name (bytes that are not UTF-8
     /// are replaced).
     pub root_lookups: BTreeMap<String, u64>,
@@ -94,16 +101,11 @@ impl Imbalance {
     }
 }
 
-/// Every request that should never have left the guest: with nodeid 0, or for
-/// an inode whose LOOKUP was answered with a BACKING entry. FORGET and the
-/// requests that work on no inode are legitimate.
+/// Every request that should never have left the guest.
 pub fn bypass_violations(counters: &Counters) -> Vec<Violation> {
     let requests = counters
-        .requests
+        .bypassed
         .iter()
-        .filter(|((opcode, nodeid), _)| {
-            !opcode::names_no_object(*opcode) && (*nodeid == 0 || counters.backed.contains(nodeid))
-        })
         .map(|(&(opcode, nodeid), &count)| Violation::Request {
             opcode: opcode::name(opcode).to_owned(),
             nodeid,
@@ -154,6 +156,11 @@ impl Counters {
 
     pub(crate) fn request(&mut self, opcode: u32, nodeid: u64) {
         self.uncounted += add(&mut self.requests, (opcode, nodeid), 1);
+        let is_backed =
+            nodeid == 0 || (self.backed.contains(&nodeid) && !self.unbacked.contains(&nodeid));
+        if is_backed && !opcode::names_no_object(opcode) {
+            self.uncounted += add(&mut self.bypassed, (opcode, nodeid), 1);
+        }
     }
 
     pub(crate) fn root_lookup(&mut self, name: &[u8]) {
@@ -181,7 +188,17 @@ impl Counters {
         self.uncounted += add(&mut self.forgets, nodeid, count);
     }
 
-    pub(crate) fn back(&mut self, nodeid: u64) {
+    /// A reply gave `nodeid`, with a BACKING entry or without. 0 without one
+    /// is no inode.
+    pub(crate) fn back(&mut self, nodeid: u64, backed: bool) {
+        if !backed {
+            // `backed` limits this set, too.
+            if nodeid != 0 && self.backed.contains(&nodeid) {
+                self.unbacked.insert(nodeid);
+            }
+            return;
+        }
+        self.unbacked.remove(&nodeid);
         if self.backed.len() < MAX_KEYS || self.backed.contains(&nodeid) {
             self.backed.insert(nodeid);
         } else {
@@ -251,11 +268,11 @@ mod tests {
 
     fn after(requests: &[(u32, u64)], backed: &[u64]) -> Counters {
         let mut counters = Counters::default();
+        for &nodeid in backed {
+            counters.back(nodeid, true);
+        }
         for &(opcode, nodeid) in requests {
             counters.request(opcode, nodeid);
-        }
-        for &nodeid in backed {
-            counters.back(nodeid);
         }
         counters
     }
@@ -287,6 +304,28 @@ mod tests {
             })
             .collect();
         assert_eq!(bypass_violations(&after(requests, backed)), want);
+    }
+
+    #[test]
+    fn an_inode_is_backed_from_one_reply_to_another() {
+        const GETATTR: u32 = 3;
+        let mut counters = Counters::default();
+        let asked = |counters: &mut Counters| {
+            counters.request(GETATTR, 2);
+            counters.bypassed.values().sum::<u64>()
+        };
+        assert_eq!(asked(&mut counters), 0);
+        counters.back(2, true);
+        assert_eq!(asked(&mut counters), 1);
+        counters.back(2, false);
+        assert_eq!(asked(&mut counters), 1);
+        counters.back(3, false);
+        counters.back(0, false);
+        counters.back(2, true);
+        assert_eq!(asked(&mut counters), 2);
+        assert_eq!(counters.backed, [2].into());
+        assert_eq!(counters.unbacked, [].into());
+        assert_eq!(counters.requests[&(GETATTR, 2)], 4);
     }
 
     #[test]
@@ -368,6 +407,7 @@ mod tests {
     #[test]
     fn counters_survive_json() {
         let mut counters = after(&[(1, 1), (1, 1), (3, 7)], &[0, 7]);
+        counters.back(7, false);
         counters.root_lookup(b"stack");
         counters.root_lookup(b"\xff");
         counters.grant(7);

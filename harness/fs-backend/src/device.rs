@@ -20,8 +20,9 @@ use vmm_sys_util::event::{
     EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
 };
 
+use crate::delays::{Delays, Pending};
 use crate::observed::HostFs;
-use crate::service::{Memory, Service};
+use crate::service::{Memory, Served, Service};
 
 /// Queue 0 is the high-priority one (FORGET), queue 1 takes all requests.
 /// Both are served by one thread, so requests are served in one order and the
@@ -32,11 +33,12 @@ const MAX_QUEUE_SIZE: usize = 32768;
 /// Bytes of a tag at most (virtio 1.2, 5.11.4).
 pub(crate) const MAX_TAG_LEN: usize = 36;
 
-type AtomicMemory = GuestMemoryAtomic<Memory>;
+pub(crate) type AtomicMemory = GuestMemoryAtomic<Memory>;
 
 /// The device of one connection.
 pub(crate) struct Device<F: HostFs> {
     service: Service<F>,
+    delays: Delays,
     tag: Option<String>,
     memory: RwLock<Option<AtomicMemory>>,
     event_idx: AtomicBool,
@@ -47,6 +49,7 @@ impl<F: HostFs> Device<F> {
     pub(crate) fn new(service: Service<F>, tag: Option<String>) -> Self {
         Self {
             service,
+            delays: Delays::default(),
             tag,
             memory: RwLock::new(None),
             event_idx: AtomicBool::new(false),
@@ -81,14 +84,20 @@ impl<F: HostFs> Device<F> {
                 let Some(chain) = chain else {
                     break;
                 };
-                let used = self.service.handle(chain.memory(), &chain);
-                // Far below 4 GiB: the length of a chain.
-                let used = u32::try_from(used).unwrap_or(u32::MAX);
-                vring.add_used(chain.head_index(), used)?;
-                if !event_idx || vring.needs_notification()? {
-                    vring.signal_used_queue().unwrap_or_else(|error| {
-                        warn!("the guest could not be notified: {error}");
-                    });
+                match self.service.handle(chain.memory(), &chain) {
+                    Served::Done { used } => {
+                        complete(vring, chain.head_index(), used, event_idx)?;
+                    }
+                    Served::Late { delay, bytes, used } => self.delays.add(
+                        delay,
+                        Pending {
+                            vring: vring.clone(),
+                            chain,
+                            bytes,
+                            used,
+                            event_idx,
+                        },
+                    ),
                 }
             }
             // With EVENT_IDX the guest does not kick for what it adds before
@@ -98,6 +107,22 @@ impl<F: HostFs> Device<F> {
             }
         }
     }
+}
+
+/// Puts a request that is done into the used ring.
+pub(crate) fn complete(
+    vring: &VringMutex<AtomicMemory>,
+    head: u16,
+    used: u32,
+    event_idx: bool,
+) -> Result<(), QueueError> {
+    vring.add_used(head, used)?;
+    if !event_idx || vring.needs_notification()? {
+        vring.signal_used_queue().unwrap_or_else(|error| {
+            warn!("the guest could not be notified: {error}");
+        });
+    }
+    Ok(())
 }
 
 impl<F> VhostUserBackend for Device<F>
@@ -147,6 +172,7 @@ where
     }
 
     fn reset_device(&self) {
+        self.delays.clear();
         self.service.reset();
     }
 
@@ -155,6 +181,8 @@ where
     }
 
     fn update_memory(&self, memory: AtomicMemory) -> io::Result<()> {
+        // A front end that starts a device again begins with its memory.
+        self.delays.drop_stopped();
         *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Some(memory);
         Ok(())
     }

@@ -15,13 +15,11 @@
 //! let mut config = BackendConfig::new("/run/backed.sock", "/srv/backed");
 //! config.offer_backing = true;
 //! let backend = Backend::spawn(config)?;
-//! backend.set_rules(Rules {
-//!     lookup: vec![LookupRule {
-//!         path: "stack".into(),
-//!         backing: Some(1),
-//!         ..LookupRule::default()
-//!     }],
-//! })?;
+//! backend.set_rules(Rules::from(vec![LookupRule {
+//!     path: "stack".into(),
+//!     backing: Some(1),
+//!     ..LookupRule::default()
+//! }]))?;
 //! // … boot a guest whose front end connects to the socket, run, end it …
 //! assert!(bypass_violations(&backend.counters()).is_empty());
 //! backend.stop()?;
@@ -30,16 +28,17 @@
 //!
 //! # Limits
 //! One thread serves a connection, as virtiofsd's does by default: requests
-//! are served in one order. A rule's nodeid other than 0 is told to the guest
-//! as it is; no file is behind it, and requests that carry it fail with EBADF.
+//! are served in one order. A reply that a rule delays keeps nothing else
+//! waiting; it is sent by a thread of its own.
 
+mod aliases;
 mod backend;
 mod config;
 mod control;
 mod counters;
+mod delays;
 mod device;
 mod init;
-mod lookup;
 mod names;
 mod observed;
 pub mod opcode;

@@ -1,6 +1,6 @@
 //! A file system between virtiofsd's `Server` and its passthrough that keeps
-//! the books: which references the guest holds and what its directories are
-//! called. Every reply that carries an entry passes here, whatever its opcode.
+//! the books: which references the guest holds, what its directories are
+//! called, and which nodeids are a rule's instead of the file system's. Every reply that carries an entry passes here, whatever its opcode.
 
 use std::ffi::CStr;
 use std::io;
@@ -49,12 +49,26 @@ impl<F: HostFs> Observed<F> {
         }
     }
 
+    /// The file system's nodeid for one of the guest's.
+    pub(crate) fn real(&self, nodeid: Inode) -> Inode {
+        self.shared.aliases().real(nodeid)
+    }
+
     /// Gives back the reference of an entry whose nodeid is not told to the
     /// guest, which therefore will never forget it.
-    pub(crate) fn withdraw(&self, ctx: Context, nodeid: Inode) {
-        self.shared.counters().ungrant(nodeid);
-        self.shared.names().forget(nodeid, 1);
-        self.fs.forget(ctx, nodeid, 1);
+    pub(crate) fn withdraw(&self, ctx: Context, real: Inode) {
+        self.shared.counters().ungrant(real);
+        self.shared.names().forget(real, 1);
+        self.fs.forget(ctx, real, 1);
+    }
+
+    /// The guest is told another nodeid of an entry.
+    pub(crate) fn rename(&self, real: Inode, nodeid: Inode) {
+        let mut counters = self.shared.counters();
+        counters.ungrant(real);
+        counters.grant(nodeid);
+        drop(counters);
+        self.shared.aliases().add(nodeid, real);
     }
 
     fn granted(&self, parent: Inode, name: &CStr, entry: &Entry) {
@@ -66,16 +80,23 @@ impl<F: HostFs> Observed<F> {
         }
     }
 
-    fn forgotten(&self, nodeid: Inode, count: u64) {
+    /// Counts what the guest gave back; returns the files it was.
+    fn forgotten(&self, nodeid: Inode, count: u64) -> Vec<(Inode, u64)> {
         self.shared.counters().forget(nodeid, count);
-        self.shared.names().forget(nodeid, count);
+        let files = self.shared.aliases().forget(nodeid, count);
+        for &(real, count) in &files {
+            self.shared.names().forget(real, count);
+        }
+        files
     }
 }
 
 macro_rules! pass_on {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
-        $(fn $name(&self, $($arg: $type),*) -> $result {
-            self.fs.$name($($arg),*)
+    ($(fn $name:ident(
+        $ctx:ident: Context, $inode:ident: Inode $(, $arg:ident: $type:ty)*
+    ) -> $result:ty;)*) => {
+        $(fn $name(&self, $ctx: Context, $inode: Inode, $($arg: $type),*) -> $result {
+            self.fs.$name($ctx, self.real($inode), $($arg),*)
         })*
     };
 }
@@ -87,31 +108,34 @@ impl<F: HostFs> FileSystem for Observed<F> {
 
     fn init(&self, capable: FsOptions) -> io::Result<FsOptions> {
         // A guest that mounts again without DESTROY starts from nothing, too.
-        self.shared.names().clear();
+        self.shared.forget_all();
         self.fs.init(capable)
     }
 
     fn destroy(&self) {
-        self.shared.names().clear();
+        self.shared.forget_all();
         self.fs.destroy();
     }
 
     fn lookup(&self, ctx: Context, parent: Inode, name: &CStr) -> io::Result<Entry> {
+        let parent = self.real(parent);
         let entry = self.fs.lookup(ctx, parent, name)?;
         self.granted(parent, name, &entry);
         Ok(entry)
     }
 
     fn forget(&self, ctx: Context, inode: Inode, count: u64) {
-        self.forgotten(inode, count);
-        self.fs.forget(ctx, inode, count);
+        for (real, count) in self.forgotten(inode, count) {
+            self.fs.forget(ctx, real, count);
+        }
     }
 
     fn batch_forget(&self, ctx: Context, requests: Vec<(Inode, u64)>) {
-        for &(inode, count) in &requests {
-            self.forgotten(inode, count);
-        }
-        self.fs.batch_forget(ctx, requests);
+        let files = requests
+            .into_iter()
+            .flat_map(|(inode, count)| self.forgotten(inode, count))
+            .collect();
+        self.fs.batch_forget(ctx, files);
     }
 
     fn symlink(
@@ -122,6 +146,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
         name: &CStr,
         extensions: Extensions,
     ) -> io::Result<Entry> {
+        let parent = self.real(parent);
         let entry = self.fs.symlink(ctx, linkname, parent, name, extensions)?;
         self.granted(parent, name, &entry);
         Ok(entry)
@@ -137,6 +162,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
         umask: u32,
         extensions: Extensions,
     ) -> io::Result<Entry> {
+        let parent = self.real(parent);
         let entry = self
             .fs
             .mknod(ctx, parent, name, mode, rdev, umask, extensions)?;
@@ -153,6 +179,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
         umask: u32,
         extensions: Extensions,
     ) -> io::Result<Entry> {
+        let parent = self.real(parent);
         let entry = self.fs.mkdir(ctx, parent, name, mode, umask, extensions)?;
         self.granted(parent, name, &entry);
         Ok(entry)
@@ -165,6 +192,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
         newparent: Inode,
         newname: &CStr,
     ) -> io::Result<Entry> {
+        let (inode, newparent) = (self.real(inode), self.real(newparent));
         let entry = self.fs.link(ctx, inode, newparent, newname)?;
         self.granted(newparent, newname, &entry);
         Ok(entry)
@@ -181,6 +209,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
         umask: u32,
         extensions: Extensions,
     ) -> io::Result<(Entry, Option<Handle>, OpenOptions)> {
+        let parent = self.real(parent);
         let created = self
             .fs
             .create(ctx, parent, name, mode, kill_priv, flags, umask, extensions)?;
@@ -197,6 +226,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
         newname: &CStr,
         flags: u32,
     ) -> io::Result<()> {
+        let (olddir, newdir) = (self.real(olddir), self.real(newdir));
         self.fs
             .rename(ctx, olddir, oldname, newdir, newname, flags)?;
         self.shared.names().rename(
@@ -218,6 +248,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
         lock_owner: Option<u64>,
         flags: u32,
     ) -> io::Result<usize> {
+        let inode = self.real(inode);
         self.fs
             .read(ctx, inode, handle, w, size, offset, lock_owner, flags)
     }
@@ -237,7 +268,7 @@ impl<F: HostFs> FileSystem for Observed<F> {
     ) -> io::Result<usize> {
         self.fs.write(
             ctx,
-            inode,
+            self.real(inode),
             handle,
             r,
             size,
@@ -245,6 +276,31 @@ impl<F: HostFs> FileSystem for Observed<F> {
             lock_owner,
             delayed_write,
             kill_priv,
+            flags,
+        )
+    }
+
+    fn copyfilerange(
+        &self,
+        ctx: Context,
+        inode_in: Inode,
+        handle_in: Handle,
+        offset_in: u64,
+        inode_out: Inode,
+        handle_out: Handle,
+        offset_out: u64,
+        len: u64,
+        flags: u64,
+    ) -> io::Result<usize> {
+        self.fs.copyfilerange(
+            ctx,
+            self.real(inode_in),
+            handle_in,
+            offset_in,
+            self.real(inode_out),
+            handle_out,
+            offset_out,
+            len,
             flags,
         )
     }
@@ -298,17 +354,6 @@ impl<F: HostFs> FileSystem for Observed<F> {
         fn lseek(
             ctx: Context, inode: Inode, handle: Handle, offset: u64, whence: u32
         ) -> io::Result<u64>;
-        fn copyfilerange(
-            ctx: Context,
-            inode_in: Inode,
-            handle_in: Handle,
-            offset_in: u64,
-            inode_out: Inode,
-            handle_out: Handle,
-            offset_out: u64,
-            len: u64,
-            flags: u64
-        ) -> io::Result<usize>;
         fn syncfs(ctx: Context, inode: Inode) -> io::Result<()>;
     }
 

@@ -10,20 +10,21 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lookback_wire::fuse::OUT_HEADER_LEN;
+use lookback_wire::reply::{PLAIN_LEN, Reply, Request, Says};
 use thiserror::Error;
 use tracing::{debug, warn};
 use vhost_user_backend::bitmap::BitmapMmapRegion;
 use virtio_queue::DescriptorChain;
 use virtiofsd::descriptor_utils::{self, Reader, Writer};
 use virtiofsd::filesystem::{Context, FileSystem};
-use virtiofsd::fuse::{InHeader, ROOT_ID};
+use virtiofsd::fuse::{EntryOut, InHeader, ROOT_ID};
 use virtiofsd::server::Server;
-use vm_memory::{Bytes, GuestMemoryError, GuestMemoryMmap};
+use vm_memory::{ByteValued, Bytes, GuestMemoryError, GuestMemoryMmap};
 
 use crate::init;
-use crate::lookup;
 use crate::observed::{HostFs, Observed};
 use crate::opcode;
 use crate::shared::Shared;
@@ -49,6 +50,8 @@ enum RequestError {
     NoRoom { room: usize, need: usize },
     #[error("writing the reply: {0}")]
     Reply(io::Error),
+    #[error("virtiofsd's entry is not the protocol's")]
+    Entry,
     #[error("reading the reply back: {0}")]
     ReadBack(GuestMemoryError),
     #[error("{0}")]
@@ -63,6 +66,34 @@ impl RequestError {
             RequestError::NameTooLong => libc::ENAMETOOLONG,
             RequestError::Reply(_) | RequestError::ReadBack(_) | RequestError::Panic => libc::EIO,
             _ => libc::EINVAL,
+        }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Served {
+    /// It is done; what there is of a reply is in guest memory.
+    Done {
+        /// The length for the used ring.
+        used: u32,
+    },
+    /// A rule wants the reply to be late: [`write_reply`] it then.
+    Late {
+        /// How late.
+        delay: Duration,
+        /// The reply.
+        bytes: Vec<u8>,
+        /// The length for the used ring.
+        used: u32,
+    },
+}
+
+impl From<usize> for Served {
+    fn from(written: usize) -> Self {
+        Served::Done {
+            // Far below 4 GiB: the length of a chain.
+            used: u32::try_from(written).unwrap_or(u32::MAX),
         }
     }
 }
@@ -88,8 +119,8 @@ impl<F: HostFs> Service<F> {
         }
     }
 
-    /// Serves one request; returns the bytes written, 0 if it has no reply.
-    pub(crate) fn handle<M>(&self, mem: &Memory, chain: &DescriptorChain<M>) -> usize
+    /// Serves one request.
+    pub(crate) fn handle<M>(&self, mem: &Memory, chain: &DescriptorChain<M>) -> Served
     where
         M: Clone + Deref<Target = Memory>,
     {
@@ -97,7 +128,7 @@ impl<F: HostFs> Service<F> {
             Ok(header) => header,
             Err(error) => {
                 warn!("a request was dropped: {error}");
-                return 0;
+                return 0.into();
             }
         };
         self.shared.counters().request(header.opcode, header.nodeid);
@@ -111,7 +142,7 @@ impl<F: HostFs> Service<F> {
                 opcode::name(header.opcode),
                 header.nodeid
             );
-            Self::refuse(header, error.errno(), mem, chain)
+            Self::refuse(header, error.errno(), mem, chain).into()
         })
     }
 
@@ -136,7 +167,7 @@ impl<F: HostFs> Service<F> {
         header: InHeader,
         mem: &Memory,
         chain: &DescriptorChain<M>,
-    ) -> Result<usize, RequestError>
+    ) -> Result<Served, RequestError>
     where
         M: Clone + Deref<Target = Memory>,
     {
@@ -150,23 +181,21 @@ impl<F: HostFs> Service<F> {
                 need: OUT_HEADER_LEN,
             });
         }
-        match header.opcode {
-            opcode::INIT => self.init(reader, writer, mem, chain),
-            opcode::LOOKUP => self.lookup(header, reader, writer, room),
+        let written = match header.opcode {
+            opcode::LOOKUP => return self.lookup(header, reader, writer, room),
+            opcode::INIT => self.init(reader, writer, mem, chain)?,
             opcode::DESTROY => {
                 self.reset();
                 // virtiofsd returns the buffer untouched; a guest that checks
                 // the length of replies is owed a header, as from any daemon.
-                reply(
-                    writer,
-                    &lookup::out_header(0, OUT_HEADER_LEN, header.unique),
-                )
+                write(writer, &bare(0, header.unique))?
             }
             _ => self
                 .server
                 .handle_message(reader, writer, None::<&mut ()>)
-                .map_err(RequestError::Server),
-        }
+                .map_err(RequestError::Server)?,
+        };
+        Ok(written.into())
     }
 
     fn init<M>(
@@ -186,7 +215,7 @@ impl<F: HostFs> Service<F> {
             .server
             .handle_message(reader, writer, None::<&mut ()>)
             .map_err(RequestError::Server)?;
-        if !(offered && self.offer_backing) {
+        if !(offered && self.offer_backing && self.shared.rules().negotiate) {
             return Ok(used);
         }
         // The `Server` writes straight into guest memory. The reply may be
@@ -196,7 +225,7 @@ impl<F: HostFs> Service<F> {
         let accepted = init::accept(&mut bytes);
         if accepted {
             let writer = Writer::new(mem, chain.clone()).map_err(RequestError::Descriptors)?;
-            reply(writer, &bytes)?;
+            write(writer, &bytes)?;
         }
         debug!(accepted, "the guest offered backing entries");
         self.negotiated.store(accepted, Ordering::Relaxed);
@@ -209,11 +238,11 @@ impl<F: HostFs> Service<F> {
         reader: Reader<'_>,
         writer: Writer<'_>,
         room: usize,
-    ) -> Result<usize, RequestError> {
-        if room < lookup::PLAIN_LEN {
+    ) -> Result<Served, RequestError> {
+        if room < PLAIN_LEN {
             return Err(RequestError::NoRoom {
                 room,
-                need: lookup::PLAIN_LEN,
+                need: PLAIN_LEN,
             });
         }
         let len = usize::try_from(header.len)
@@ -232,37 +261,60 @@ impl<F: HostFs> Service<F> {
             self.shared.counters().root_lookup(name.to_bytes());
         }
 
+        let parent = self.fs.real(header.nodeid);
+        let path = self.shared.names().path(parent, name.to_bytes());
+        let rule = path.and_then(|path| self.shared.next_rule(&path));
+        let request = Request {
+            unique: header.unique,
+            room,
+            negotiated: self.negotiated.load(Ordering::Relaxed),
+        };
         let ctx = Context::from(header);
-        let entry = match self.fs.lookup(ctx, header.nodeid, name) {
-            Ok(entry) => entry,
-            Err(error) => {
-                let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                return reply(
-                    writer,
-                    &lookup::out_header(-errno, OUT_HEADER_LEN, header.unique),
-                );
+        let found = match rule.as_ref().and_then(|rule| rule.errno) {
+            Some(errno) => Err(errno.0),
+            None => self
+                .fs
+                .lookup(ctx, header.nodeid, name)
+                .map_err(|error| error.raw_os_error().unwrap_or(libc::EIO)),
+        };
+        let reply = match found {
+            Err(errno) => request.error(errno, rule.as_ref()),
+            Ok(entry) => {
+                let real = entry.inode;
+                let entry = EntryOut::from(entry);
+                let entry = entry.as_slice().first_chunk().ok_or(RequestError::Entry)?;
+                let reply = request.entry(entry, rule.as_ref(), |id| id);
+                self.settle(ctx, real, &reply);
+                reply
             }
         };
-        let nodeid = entry.inode;
-        let answer = {
-            let path = self.shared.names().path(header.nodeid, name.to_bytes());
-            let rules = self.shared.rules();
-            let rule = path.and_then(|path| rules.find(&path));
-            lookup::answer(
-                entry.into(),
-                rule,
-                self.negotiated.load(Ordering::Relaxed),
-                room,
-            )
+        match rule.and_then(|rule| rule.delay_ms) {
+            None => {
+                write(writer, &reply.bytes)?;
+                Ok(Served::Done { used: reply.used })
+            }
+            Some(ms) => Ok(Served::Late {
+                delay: Duration::from_millis(ms),
+                bytes: reply.bytes,
+                used: reply.used,
+            }),
+        }
+    }
+
+    /// Keeps the books of an entry that the file system calls `real`.
+    fn settle(&self, ctx: Context, real: u64, reply: &Reply) {
+        let (nodeid, backed) = match reply.says {
+            Says::Entry { nodeid, backed } => (nodeid, backed),
+            // Its nodeid was told, and has to be given back.
+            Says::Malformed { nodeid } => (nodeid, false),
+            Says::Error | Says::Broken => (0, false),
         };
-        if answer.entry.nodeid != nodeid {
-            self.fs.withdraw(ctx, nodeid);
-            self.shared.counters().grant(answer.entry.nodeid);
+        if nodeid == 0 {
+            self.fs.withdraw(ctx, real);
+        } else if nodeid != real {
+            self.fs.rename(real, nodeid);
         }
-        if answer.backing.is_some() {
-            self.shared.counters().back(answer.entry.nodeid);
-        }
-        reply(writer, &lookup::encode(header.unique, &answer))
+        self.shared.counters().back(nodeid, backed);
     }
 
     /// Answers with an error, if the guest left room for one.
@@ -275,12 +327,7 @@ impl<F: HostFs> Service<F> {
         }
         Writer::new(mem, chain.clone())
             .map_err(RequestError::Descriptors)
-            .and_then(|writer| {
-                reply(
-                    writer,
-                    &lookup::out_header(-errno, OUT_HEADER_LEN, header.unique),
-                )
-            })
+            .and_then(|writer| write(writer, &bare(errno, header.unique)))
             .unwrap_or(0)
     }
 }
@@ -293,9 +340,34 @@ fn body(mut reader: Reader<'_>, limit: usize) -> Result<Vec<u8>, RequestError> {
     Ok(bytes)
 }
 
-fn reply(mut writer: Writer<'_>, bytes: &[u8]) -> Result<usize, RequestError> {
+fn write(mut writer: Writer<'_>, bytes: &[u8]) -> Result<usize, RequestError> {
     writer.write_all(bytes).map_err(RequestError::Reply)?;
     Ok(bytes.len())
+}
+
+/// Writes a reply that was [late](Served::Late).
+pub(crate) fn write_reply<M>(
+    mem: &Memory,
+    chain: &DescriptorChain<M>,
+    bytes: &[u8],
+) -> Result<(), impl std::error::Error + use<M>>
+where
+    M: Clone + Deref<Target = Memory>,
+{
+    Writer::new(mem, chain.clone())
+        .map_err(RequestError::Descriptors)
+        .and_then(|writer| write(writer, bytes))
+        .map(drop)
+}
+
+/// A reply that is only a header; `errno` is 0 or positive.
+fn bare(errno: i32, unique: u64) -> Vec<u8> {
+    let request = Request {
+        unique,
+        room: OUT_HEADER_LEN,
+        negotiated: false,
+    };
+    request.error(errno, None).bytes
 }
 
 /// The first `len` bytes of the chain's writable part.

@@ -2,8 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use lookback_wire::rules::Rules;
+use lookback_wire::rules::{LookupRule, Lookups, Rules};
 
+use crate::aliases::Aliases;
 use crate::counters::Counters;
 use crate::names::Names;
 
@@ -16,8 +17,10 @@ use crate::names::Names;
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     rules: RwLock<Rules>,
+    lookups: Mutex<Lookups>,
     counters: Mutex<Counters>,
     names: Mutex<Names>,
+    aliases: Mutex<Aliases>,
 }
 
 impl Shared {
@@ -36,11 +39,33 @@ impl Shared {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
+    /// The rule for the next LOOKUP of `path`, which this is.
+    pub(crate) fn next_rule(&self, path: &[u8]) -> Option<LookupRule> {
+        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        lookups.next(&self.rules(), path).cloned()
+    }
+
+    /// Counts from nothing; returns the counts so far.
+    pub(crate) fn reset(&self) -> Counters {
+        *self.lookups.lock().unwrap_or_else(PoisonError::into_inner) = Lookups::default();
+        std::mem::take(&mut *self.counters())
+    }
+
     pub(crate) fn counters(&self) -> MutexGuard<'_, Counters> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn aliases(&self) -> MutexGuard<'_, Aliases> {
+        self.aliases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection began or ended: the guest knows no inode but the root.
+    pub(crate) fn forget_all(&self) {
+        self.names().clear();
+        self.aliases().clear();
     }
 }

@@ -7,7 +7,8 @@ use lookback_wire::{
 };
 
 use crate::{
-    scenario::{Case, DEFAULT_SEED, Fsstress, Scenario, Server},
+    answers::Server,
+    scenario::{Case, DEFAULT_SEED, Fsstress, Scenario},
     timeout::Timeout,
 };
 
@@ -90,6 +91,9 @@ impl Scenario {
             setup: vec![],
             trace: fsstress::generate(seed, ops, procs, mix),
             concurrent: procs > 1,
+            register: self.register.clone(),
+            lookup: self.lookup.clone(),
+            balanced: self.balanced,
         };
         overrides
             .procs
@@ -118,7 +122,7 @@ impl Scenario {
         let rules = if self.root_dir {
             Rules::default()
         } else {
-            server.rules()
+            server.rules(&case.lookup)
         };
         Plan {
             scenario: self.name.clone(),
@@ -130,13 +134,15 @@ impl Scenario {
                 register: if self.root_dir {
                     vec![]
                 } else {
-                    vec![Registration {
+                    let own = Registration {
                         id: server.backing,
                         path: String::new(),
-                    }]
+                    };
+                    [&[own], case.register.as_slice()].concat()
                 },
                 root_dir: self.root_dir,
                 no_daemon: self.no_daemon,
+                balanced: case.balanced,
                 rules: rules.clone(),
                 trace: case.trace.clone(),
                 concurrent: case.concurrent,

@@ -1,6 +1,9 @@
 //! A scenario file as it is written.
 
-use lookback_wire::control::{Arm, Phase};
+use lookback_wire::{
+    control::{Arm, Phase},
+    rules::LookupRule,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -17,6 +20,12 @@ pub(crate) struct File {
     pub root_dir: Option<Spanned<bool>>,
     pub no_daemon: Option<Spanned<bool>>,
     #[serde(default)]
+    pub balanced: bool,
+    #[serde(default)]
+    pub register: Vec<Spanned<RegisterTable>>,
+    #[serde(default)]
+    pub lookup: Vec<Spanned<LookupRule>>,
+    #[serde(default)]
     pub server: Option<Spanned<ServerTable>>,
     #[serde(default)]
     pub matrix: MatrixTable,
@@ -29,6 +38,7 @@ pub(crate) struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServerTable {
+    pub negotiate: Option<bool>,
     pub backing: Option<u64>,
     pub nodeid: Option<u64>,
     pub entry_timeout: Option<Timeout>,
@@ -54,6 +64,19 @@ pub(crate) struct CaseTable {
     pub trace: Spanned<String>,
     #[serde(default)]
     pub concurrent: bool,
+    pub balanced: Option<bool>,
+    #[serde(default)]
+    pub register: Vec<Spanned<RegisterTable>>,
+    #[serde(default)]
+    pub lookup: Vec<Spanned<LookupRule>>,
+}
+
+/// `[[register]]`, `[[case.register]]`: one more backing id.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterTable {
+    pub id: u64,
+    pub path: String,
 }
 
 /// `[fsstress]`

@@ -30,6 +30,7 @@
 //! # Ok::<(), lookback_scenario::ScenarioError>(())
 //! ```
 
+mod answers;
 mod error;
 mod expand;
 mod file;
@@ -41,8 +42,9 @@ mod scenario;
 mod tests;
 mod timeout;
 
+pub use answers::Server;
 pub use error::ScenarioError;
 pub use expand::{Overrides, Plan};
 pub use library::Library;
-pub use scenario::{Case, DEFAULT_SEED, Fsstress, Scenario, Server};
+pub use scenario::{Case, DEFAULT_SEED, Fsstress, Scenario};
 pub use timeout::Timeout;

@@ -4,14 +4,15 @@ use std::{collections::BTreeSet, fmt::Debug, path::Path};
 
 use lookback_ops::{Base, Line, fsstress::Mix};
 use lookback_wire::{
-    control::{Arm, Phase},
-    rules::{LookupRule, Rules},
+    control::{Arm, Phase, Registration},
+    rules::LookupRule,
 };
 use toml::Spanned;
 
 use crate::{
+    answers::{self, Server},
     error::ScenarioError,
-    file::{CaseTable, File, FsstressTable, ServerTable},
+    file::{CaseTable, File, FsstressTable},
     position::Source,
     timeout::Timeout,
 };
@@ -28,46 +29,6 @@ pub(crate) const PHASES: [Phase; 5] = [
 ];
 /// The seed of a generated load where neither file nor command line gives one.
 pub const DEFAULT_SEED: u64 = 1;
-
-/// What the server of the backed share answers to LOOKUP of the stacking root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Server {
-    /// The backing id, registered for the case's lower directory.
-    pub backing: u64,
-    /// The nodeid; the file system's where absent.
-    pub nodeid: Option<u64>,
-    /// Entry timeout; the file system's where absent.
-    pub entry_timeout: Option<Timeout>,
-    /// Attribute timeout; the file system's where absent.
-    pub attr_timeout: Option<Timeout>,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            backing: 1,
-            nodeid: None,
-            entry_timeout: None,
-            attr_timeout: None,
-        }
-    }
-}
-
-impl Server {
-    /// The rules that make the server answer so.
-    #[must_use]
-    pub fn rules(&self) -> Rules {
-        Rules {
-            lookup: vec![LookupRule {
-                path: lookback_wire::control::STACK.to_owned(),
-                backing: Some(self.backing),
-                nodeid: self.nodeid,
-                entry_timeout_ms: self.entry_timeout.map(Timeout::ms),
-                attr_timeout_ms: self.attr_timeout.map(Timeout::ms),
-            }],
-        }
-    }
-}
 
 /// One list of operations and where it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +47,13 @@ pub struct Case {
     pub trace: Vec<Line>,
     /// The trace's workers run at the same time.
     pub concurrent: bool,
+    /// What has a backing id besides the case's directory.
+    pub register: Vec<Registration>,
+    /// What the server answers, before what it answers for the stacking root
+    /// by [`Scenario::server`].
+    pub lookup: Vec<LookupRule>,
+    /// Every reference the server hands out must be given back.
+    pub balanced: bool,
 }
 
 /// A generated load.
@@ -112,8 +80,14 @@ pub struct Scenario {
     pub arms: Vec<Arm>,
     /// The phases, where a case does not say otherwise.
     pub phases: Vec<Phase>,
-    /// What the server answers.
+    /// What the server answers for the stacking root.
     pub server: Server,
+    /// What has a backing id in generated cases, besides the case's directory.
+    pub register: Vec<Registration>,
+    /// What else the server answers in generated cases.
+    pub lookup: Vec<LookupRule>,
+    /// Every reference the server hands out in a generated case must be given back.
+    pub balanced: bool,
     /// The share is mounted with `root_dir=`; the server's answers play no part.
     pub root_dir: bool,
     /// The arm `devfuse` has no daemon. Only with `root_dir`.
@@ -149,13 +123,15 @@ impl Scenario {
         let phases = list(source, file.phases.as_ref(), &PHASES)?;
         let entry_timeouts = list(source, file.matrix.entry_timeout.as_ref(), &[])?;
 
+        let server = answers::server(source, file.server.as_ref())?;
+
         let mut names = BTreeSet::new();
         let cases = file
             .case
             .iter()
             .map(|table| {
                 check_name(source, &table.name, |name| names.insert(name.to_owned()))?;
-                case(source, table, &arms, &phases)
+                case(source, &file, table, &arms, &phases, &server)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let fsstress = file
@@ -173,7 +149,7 @@ impl Scenario {
                 source,
                 flag,
                 &cases,
-                !entry_timeouts.is_empty() || file.server.is_some(),
+                !entry_timeouts.is_empty() || file.server.is_some() || answers::are_given(&file),
             )?;
         }
         let no_daemon = file.no_daemon.as_ref().is_some_and(|flag| *flag.get_ref());
@@ -185,7 +161,10 @@ impl Scenario {
         Ok(Self {
             root_dir,
             no_daemon,
-            server: server(source, file.server)?,
+            register: answers::registrations(source, &file.register, &[], &server, &arms)?,
+            lookup: answers::lookups(source, &file.lookup, &[], &server)?,
+            balanced: file.balanced,
+            server,
             name: file.name.into_inner(),
             about: file.about,
             arms,
@@ -206,6 +185,9 @@ impl Scenario {
             phases: PHASES.to_vec(),
             setup,
             concurrent: false,
+            register: vec![],
+            lookup: vec![],
+            balanced: false,
             trace,
         };
         Self {
@@ -214,6 +196,9 @@ impl Scenario {
             arms: case.arms.clone(),
             phases: case.phases.clone(),
             server: Server::default(),
+            register: vec![],
+            lookup: vec![],
+            balanced: false,
             root_dir: false,
             no_daemon: false,
             entry_timeouts: vec![],
@@ -264,33 +249,13 @@ fn check_no_daemon<'a>(
     Ok(())
 }
 
-fn server(
-    source: Source<'_>,
-    table: Option<Spanned<ServerTable>>,
-) -> Result<Server, ScenarioError> {
-    let Some(table) = table else {
-        return Ok(Server::default());
-    };
-    let span = table.span();
-    let table = table.into_inner();
-    let server = Server {
-        backing: table.backing.unwrap_or_else(|| Server::default().backing),
-        nodeid: table.nodeid,
-        entry_timeout: table.entry_timeout,
-        attr_timeout: table.attr_timeout,
-    };
-    server
-        .rules()
-        .check()
-        .map_err(|error| source.error(span, error.to_string()))?;
-    Ok(server)
-}
-
 fn case(
     source: Source<'_>,
+    file: &File,
     table: &CaseTable,
     arms: &[Arm],
     phases: &[Phase],
+    server: &Server,
 ) -> Result<Case, ScenarioError> {
     let arms = list(source, table.arms.as_ref(), arms)?;
     let setup = table
@@ -306,7 +271,11 @@ fn case(
     if trace.is_empty() {
         return Err(source.error(table.trace.span(), "a case has at least one operation"));
     }
+    let register = answers::registrations(source, &table.register, &file.register, server, &arms)?;
     Ok(Case {
+        register,
+        lookup: answers::lookups(source, &table.lookup, &file.lookup, server)?,
+        balanced: table.balanced.unwrap_or(file.balanced),
         name: table.name.get_ref().clone(),
         about: table.about.clone(),
         arms,

@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr};
 
-use lookback_ops::{Line, Outcome, tree::Snapshot};
+use lookback_ops::{Base, Line, Outcome, tree::Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::rules::Rules;
@@ -174,6 +174,9 @@ pub struct CasePlan {
     pub no_daemon: bool,
     /// What `devfuse`'s daemon answers. The server of `backed` is the host's.
     pub rules: Rules,
+    /// Before a share is unmounted its caches are dropped, so that what it
+    /// hands back can be compared with what it was given.
+    pub balanced: bool,
     /// The operations.
     pub trace: Vec<Line>,
     /// The trace's workers run at the same time. Otherwise one line runs at a
@@ -181,6 +184,26 @@ pub struct CasePlan {
     pub concurrent: bool,
     /// The phases in which the trees are compared (`Fsck` is ignored by the guest).
     pub phases: Vec<Phase>,
+}
+
+impl CasePlan {
+    /// The trace names a path in the arm itself, so that whatever stands for
+    /// its root is met at least once.
+    #[must_use]
+    pub fn runs_in_arm(&self) -> bool {
+        names_the_arm(&self.trace)
+    }
+
+    /// The case has anything to do with the arm's own directory.
+    #[must_use]
+    pub fn uses_arm(&self) -> bool {
+        self.runs_in_arm() || names_the_arm(&self.setup)
+    }
+}
+
+fn names_the_arm(lines: &[Line]) -> bool {
+    let mut paths = lines.iter().flat_map(|line| line.op.paths());
+    paths.any(|path| path.base == Base::Arm)
 }
 
 /// Host to guest.
@@ -288,7 +311,8 @@ mod tests {
             register: vec![],
             root_dir: false,
             no_daemon: false,
-            rules: Rules { lookup: vec![rule] },
+            balanced: false,
+            rules: Rules::from(vec![rule]),
             trace: vec![],
             concurrent: true,
             phases: vec![],

@@ -85,7 +85,9 @@ mod tests {
                 ((LOOKUP, ROOT_NODEID), 2),
             ]
             .into(),
+            bypassed: [].into(),
             backed: [NODE].into(),
+            unbacked: [].into(),
             root_lookups: [(STACK.into(), 1), (OUTSIDE.into(), 1)].into(),
             lookups: [(NODE, 2)].into(),
             forgets: [(NODE, 1)].into(),

@@ -96,12 +96,10 @@ fn the_tag_is_checked(#[case] tag: String) {
 fn wrong_rules_change_nothing() {
     let place = Place::new();
     let backend = Backend::spawn(place.config()).unwrap();
-    let good = Rules {
-        lookup: vec![LookupRule {
-            path: "a".into(),
-            ..LookupRule::default()
-        }],
-    };
+    let good = Rules::from(vec![LookupRule {
+        path: "a".into(),
+        ..LookupRule::default()
+    }]);
     backend.set_rules(good.clone()).unwrap();
     let mut bad = good.clone();
     bad.lookup[0].path = "/a".into();

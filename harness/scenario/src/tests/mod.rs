@@ -1,2 +1,3 @@
+mod answers;
 mod mistakes;
 mod shipped;

@@ -253,17 +253,6 @@ fn places_are_the_paths_and_kinds() {
     assert_eq!(rules.places(), [("a", Kind::Fifo), ("b", Kind::Dir)]);
 }
 
-#[rstest]
-#[case::no_alias("EWOULDBLOCK", None)]
-#[case::name("EAGAIN", Some(11))]
-#[case::last("EHWPOISON", Some(133))]
-fn error_names(#[case] name: &str, #[case] number: Option<i32>) {
-    assert_eq!(name.parse().ok(), number.map(Errno));
-    if let Some(number) = number {
-        assert_eq!(Errno(number).to_string(), name);
-    }
-}
-
 fn any_rule() -> impl Strategy<Value = LookupRule> {
     // TOML integers are signed.
     let number = || proptest::option::of(0..=i64::MAX.unsigned_abs());

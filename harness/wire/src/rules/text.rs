@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use lookback_ops::errno;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -56,43 +57,22 @@ impl fmt::Display for EntryType {
     }
 }
 
-/// Linux's error numbers end here (`MAX_ERRNO`, include/linux/err.h).
-const MAX_ERRNO: i32 = 4095;
-
 impl FromStr for Errno {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let valid = 1..=MAX_ERRNO;
-        let named = || {
-            valid
-                .clone()
-                .find(|&number| Errno(number).name().as_deref() == Some(text))
-        };
-        text.parse()
-            .ok()
-            .filter(|number| valid.contains(number))
-            .or_else(named)
-            .map(Self)
-            .ok_or_else(|| {
-                format!("{text:?} is no error: a name as in errno(3), or 1 to {MAX_ERRNO}")
-            })
-    }
-}
-
-impl Errno {
-    fn name(self) -> Option<String> {
-        let errno = nix::errno::Errno::from_raw(self.0);
-        (errno != nix::errno::Errno::UnknownErrno).then(|| format!("{errno:?}"))
+        errno::number(text).map(Self).ok_or_else(|| {
+            format!(
+                "{text:?} is no error: a name as in errno(3), or 1 to {}",
+                errno::MAX
+            )
+        })
     }
 }
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(&name),
-            None => write!(f, "{}", self.0),
-        }
+        f.write_str(&errno::name(self.0))
     }
 }
 

@@ -18,13 +18,17 @@ PACKAGES += linux-source-6.12
 unexport LINUX_SRC
 endif
 
-.PHONY: all build deps kernel baseline test vm-test lint clean help
+.PHONY: all build deps kernel baseline test vm-test disabled-test series lint \
+	clean help
 
 all: build
 
 help:
 	@echo 'make test      every test that needs no guest, and one short guest run'
 	@echo 'make vm-test   all scenarios in a guest, compared with plain ext4'
+	@echo 'make series    checkpatch.pl on each patch of the series, a build of each prefix'
+	@echo 'make disabled-test  plain virtiofs with the series compiled out, against'
+	@echo '               a kernel without it'
 	@echo 'make lint      rustfmt, clippy and rustdoc, warnings denied'
 	@echo 'make kernel    the patched guest kernel alone (PROFILE=fast or debug)'
 	@echo 'make build     the lookback command and the guest agent'
@@ -55,6 +59,20 @@ test: build kernel
 vm-test: build kernel baseline
 	tools/expect-status 5 $(LOOKBACK) run --kernel baseline revalidate
 	$(LOOKBACK) run $(RUN)
+
+# Compiled out, the series changes nothing: the same cases end the same way as
+# without it, and both runs are clean.
+DISABLED_TEST := target/lookback/disabled-test
+disabled-test: build
+	$(LOOKBACK) run --arms plain,ext4 --kernel baseline \
+		--json $(DISABLED_TEST)/baseline.json
+	$(LOOKBACK) run --arms plain,ext4 --kernel disabled \
+		--json $(DISABLED_TEST)/disabled.json
+	$(LOOKBACK) report $(DISABLED_TEST)/disabled.json \
+		--compare $(DISABLED_TEST)/baseline.json
+
+series: build
+	$(LOOKBACK) kernel series
 
 lint: deps
 	$(CARGO) fmt --all --check

@@ -125,6 +125,9 @@ pub struct RunArgs {
     /// Directory of the scenario files [default: that of this repository]
     #[arg(long, value_name = "DIR")]
     pub scenario_dir: Option<PathBuf>,
+    /// The arms to run on; cases that are left with nothing to compare are skipped
+    #[arg(long, value_delimiter = ',', value_name = "ARM,...")]
+    pub arms: Option<Vec<Arm>>,
     #[command(flatten)]
     pub guest: GuestArgs,
 }
@@ -180,18 +183,21 @@ pub enum KernelCommand {
     Build(KernelBuildArgs),
     /// List the kernels that are built
     List,
+    /// Check the series: each patch by checkpatch.pl, each prefix by building it
+    Series(KernelSeriesArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct KernelBuildArgs {
-    /// `patched` (with this repository's series), `baseline` (without), or a name of your own
+    /// `patched` (with this repository's series), `baseline` (without), `disabled` (with it, compiled
+    /// out), or a name of your own
     #[arg(long, default_value = lookback_kernel::PATCHED)]
     pub name: String,
     /// How it is built
     #[arg(long, value_enum, default_value = "fast")]
     pub profile: ProfileArg,
-    /// Patches on top of this repository's series, in the order of their names
-    #[arg(long, value_name = "DIR")]
+    /// Patches on top of this repository's series: a directory's, in the order of their names, or one
+    #[arg(long, value_name = "DIR|FILE")]
     pub extra_patches: Option<PathBuf>,
     /// A 6.12 source tree [default: Debian's linux-source-6.12]
     #[arg(long, env = "LINUX_SRC", value_name = "DIR")]
@@ -199,10 +205,20 @@ pub struct KernelBuildArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct KernelSeriesArgs {
+    /// A 6.12 source tree [default: Debian's linux-source-6.12]
+    #[arg(long, env = "LINUX_SRC", value_name = "DIR")]
+    pub src: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct ReportArgs {
-    /// A run's directory [default: the newest]
+    /// A run's directory, or its result as JSON [default: the newest]
     #[arg(value_name = "RUN")]
     pub run: Option<PathBuf>,
+    /// Only say where its cases ended otherwise than in this run, and end with 0 if nowhere
+    #[arg(long, value_name = "RUN")]
+    pub compare: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -23,6 +23,9 @@ pub enum Failure {
     /// A kernel that can't be built.
     #[error(transparent)]
     BuildKernel(#[from] lookback_kernel::Error),
+    /// A series that can't be checked.
+    #[error(transparent)]
+    CheckSeries(lookback_kernel::CheckError),
     /// No cache, or no checkout.
     #[error(transparent)]
     Layout(#[from] lookback_kernel::LayoutError),

@@ -12,6 +12,8 @@ pub struct BuildProgress {
     name: String,
     /// Without a terminal: the last tenth that was printed.
     tenth: u64,
+    /// Without a terminal, only notes are printed.
+    quiet: bool,
     phase: Option<Phase>,
 }
 
@@ -24,7 +26,16 @@ impl BuildProgress {
             bar,
             name: name.to_owned(),
             tenth: 0,
+            quiet: false,
             phase: None,
+        }
+    }
+
+    /// For many short builds: without a terminal nothing tells of each.
+    pub fn quiet(name: &str) -> Self {
+        Self {
+            quiet: true,
+            ..Self::new(name)
         }
     }
 
@@ -49,7 +60,7 @@ impl Progress for BuildProgress {
         self.bar.set_position(0);
         self.bar.set_length(0);
         let message = format!("kernel {}: {phase}", self.name);
-        if self.bar.is_hidden() {
+        if self.bar.is_hidden() && !self.quiet {
             eprintln!("{message}");
         }
         self.bar.set_message(message);
@@ -65,7 +76,8 @@ impl Progress for BuildProgress {
         }
         self.bar.set_length(expected.unwrap_or(done).max(done));
         self.bar.set_position(done);
-        if let (true, Some(expected), Some(phase)) = (self.bar.is_hidden(), expected, self.phase) {
+        let told = self.bar.is_hidden() && !self.quiet;
+        if let (true, Some(expected), Some(phase)) = (told, expected, self.phase) {
             let tenth = done * 10 / expected.max(1);
             if tenth > self.tenth {
                 self.tenth = tenth;

@@ -31,6 +31,13 @@ fn prepared() -> Sandbox {
     sandbox.write("share/file", "");
     sandbox.write("run-without-result/console.log", "");
     sandbox.write("run-with-half/result.json", "{\"format\": 1, \"run\": \"x");
+    for name in ["Makefile", "Kconfig", "Kbuild"] {
+        sandbox.write(&format!("linux/{name}"), "");
+    }
+    sandbox.write(
+        "vmlinux",
+        b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0",
+    );
     sandbox.kernel("exit 1");
     sandbox.agent();
     sandbox
@@ -46,6 +53,7 @@ fn prepared() -> Sandbox {
 #[case::no_kernel_file("run --agent {}/agent --kernel ./nope", 2, &["./nope"])]
 #[case::no_kernel_name("run --agent {}/agent --kernel nope --profile debug", 2, &["`nope` with profile debug"])]
 #[case::no_kernel("run --agent {}/agent --kernel {}/text", 2, &["{}/text", "vmlinux", "bzImage"])]
+#[case::no_entry("run --agent {}/agent --kernel {}/vmlinux", 2, &["{}/vmlinux", "without a PVH entry", "bzImage"])]
 #[case::no_agent("run --agent nope --kernel {}/kernel", 2, &["agent nope"])]
 #[case::agent_not_static("run --engine qemu --agent {exe} --kernel {}/kernel", 2, &["{exe}", "dynamically"])]
 #[case::agent_no_program("run --engine qemu --agent {}/text --kernel {}/kernel", 2, &["{}/text", "not an x86-64 program"])]
@@ -57,6 +65,8 @@ fn prepared() -> Sandbox {
 #[case::arm("fsstress --arms backed,ext3", 2, &["ext3", "--arms"])]
 #[case::mix("fsstress --mix frob=1", 2, &["frob", "--mix"])]
 #[case::arm_twice("fsstress --arms ext4,backed,ext4", 2, &["--arms", "ext4 twice"])]
+#[case::run_on_no_such_arm("run --arms plain,ext3", 2, &["ext3", "--arms"])]
+#[case::run_on_an_arm_twice("run --arms plain,plain", 2, &["--arms", "plain twice"])]
 #[case::no_operations("fsstress --ops 0", 2, &["--ops", "zero"])]
 #[case::no_process("fsstress --procs 0", 2, &["--procs", "zero"])]
 #[case::no_time("run --boot-timeout 0", 2, &["--boot-timeout", "zero"])]
@@ -72,8 +82,12 @@ fn prepared() -> Sandbox {
 #[case::no_result("report {}/run-without-result", 2, &["{}/run-without-result/result.json"])]
 #[case::half_a_result("report {}/run-with-half", 2, &["{}/run-with-half/result.json", "not the result of a run"])]
 #[case::no_run("report {}/nope", 2, &["{}/nope"])]
+#[case::no_run_to_compare("report {}/run-with-half --compare {}/nope", 2, &["{}/run-with-half/result.json"])]
 #[case::no_latest("report", 2, &["{}/output/latest"])]
 #[case::kernel_without_a_recipe("kernel build --name nope", 2, &["`nope`", "--extra-patches"])]
+#[case::named_kernel_with_more("kernel build --name disabled --extra-patches {}/share", 2, &["disabled", "--name of its own"])]
+#[case::no_extra_patches("kernel build --name mine --src {}/linux --extra-patches {}/share", 2, &["{}/share", "no *.patch"])]
+#[case::no_extra_patch("kernel build --name mine --src {}/linux --extra-patches {}/nope.patch", 2, &["{}/nope.patch", "No such file"])]
 #[case::kernel_source("kernel build --src {}/share", 2, &["{}/share", "not a Linux source tree"])]
 fn is_named_on_one_line(#[case] line: &str, #[case] code: i32, #[case] words: &[&str]) {
     let sandbox = prepared();
@@ -115,6 +129,23 @@ fn a_busy_socket_is_left_to_its_server() {
     let ended = first.end();
     assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""));
     assert!(!socket.exists());
+}
+
+/// Without a slash it could be a name, but nothing of the name is built.
+#[test]
+fn a_kernel_s_file_needs_no_slash() {
+    let sandbox = prepared();
+    for name in ["kernel", "text"] {
+        let mut command = sandbox.lookback();
+        command.args(["run", "lookup.file", "--engine", "qemu", "--qemu", "/none"]);
+        command.args(["--kernel", name, "--agent"]);
+        command.arg(sandbox.agent()).current_dir(sandbox.root());
+        let ended = sandbox.end(command);
+        match name {
+            "text" => ended.assert_one_line(2, &["text is neither a vmlinux"]),
+            _ => ended.assert_one_line(5, &["/none"]),
+        }
+    }
 }
 
 #[test]

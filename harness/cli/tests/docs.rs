@@ -169,6 +169,7 @@ fn the_usage_page_is_complete() {
         "serve",
         "kernel build",
         "kernel list",
+        "kernel series",
         "list",
         "report",
         "doctor",

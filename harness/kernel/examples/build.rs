@@ -1,9 +1,9 @@
-//! Builds the kernel `patched` or `baseline`: `build NAME PROFILE [SOURCE]`.
+//! Builds the kernel `patched`, `baseline` or `disabled`: `build NAME PROFILE [SOURCE]`.
 
 use std::error::Error;
 use std::io::Write as _;
 
-use lookback_kernel::{BASELINE, BuildSpec, Layout, PATCHED, Phase, Progress, build};
+use lookback_kernel::{BASELINE, BuildSpec, DISABLED, Layout, PATCHED, Phase, Progress, build};
 
 struct Screen;
 
@@ -32,13 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let layout = Layout::discover()?;
     let profile = profile.parse()?;
-    let mut spec = match name.as_str() {
-        PATCHED => BuildSpec::patched(&layout, profile),
-        BASELINE => BuildSpec::baseline(profile),
-        other => return Err(format!("there are {PATCHED} and {BASELINE}, not `{other}`").into()),
-    };
+    let mut spec = BuildSpec::named(&layout, &name, profile)
+        .ok_or_else(|| format!("there are {PATCHED}, {BASELINE} and {DISABLED}, not `{name}`"))?;
     spec.src = args.next().map(Into::into);
     let built = build(&layout, &spec, &mut Screen)?;
-    println!("\r{} is {}", built.bzimage.display(), built.release);
+    println!("\r{} is {}", built.vmlinux.display(), built.release);
     Ok(())
 }

@@ -1,25 +1,23 @@
 //! Building a kernel, from specification to products.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use thiserror::Error;
 
 use crate::config::{ConfigError, Fragments};
 use crate::digest::Digest;
 use crate::find::{FindError, KernelFiles, find};
+use crate::kbuild::{FORMAT, Kbuild, config_digest, is_step};
 use crate::layout::{Layout, LayoutError};
 use crate::lock::{CacheLock, LockError};
 use crate::product::{self, Built, ProductError, Stamp};
-use crate::run::{RunError, Tool};
-use crate::series::{Overlay, Series, SeriesError};
+use crate::run::RunError;
+use crate::series::{Series, SeriesError};
 use crate::source::{self, Source, SourceError};
-use crate::spec::{BASELINE, BuildSpec, PATCHED, Phase, Profile, Progress, SpecError, is_name};
+use crate::spec::{BuildSpec, Phase, Profile, Progress, SpecError, is_name};
 use crate::toolchain::{self, ToolError};
 use crate::worktree::{Worktree, WorktreeError};
 
@@ -75,9 +73,6 @@ pub enum Error {
     },
 }
 
-/// Changes when a build from the same input would be done in another way.
-const FORMAT: &str = "1";
-
 /// Builds a kernel, or returns at once when the one in the cache was made from the same source,
 /// series, configuration and compiler.
 ///
@@ -91,7 +86,7 @@ pub fn build(
     spec.check()?;
     let mut input = Input::read(layout, spec)?;
     let dir = product::directory(layout, &spec.name, spec.profile);
-    if let Some(stamp) = product::stamp(&dir).filter(|stamp| stamp.key == input.key) {
+    if let Some(stamp) = current(&dir, spec, &input) {
         return Ok(product::built(&dir, stamp));
     }
     toolchain::check()?;
@@ -99,7 +94,7 @@ pub fn build(
     let lock = CacheLock::take(&layout.lock(), &purpose, progress)?;
     // While we waited, the one we waited for may have built the same, or somebody edited a patch.
     input = Input::read(layout, spec)?;
-    if let Some(stamp) = product::stamp(&dir).filter(|stamp| stamp.key == input.key) {
+    if let Some(stamp) = current(&dir, spec, &input) {
         return Ok(product::built(&dir, stamp));
     }
     Build {
@@ -111,8 +106,14 @@ pub fn build(
     .run(&dir, progress)
 }
 
-/// The kernel somebody asked for, current: `patched`, `baseline` and what was built before under
-/// a name are brought up to date with what they are made from, an image is taken as it is.
+/// The stamp of the kernel that is built, if it is the one that would be built.
+fn current(dir: &Path, spec: &BuildSpec, input: &Input) -> Option<Stamp> {
+    product::stamp(dir)
+        .filter(|stamp| stamp.key == input.key && (stamp.has_bzimage() || !spec.bzimage))
+}
+
+/// The kernel somebody asked for, current: those that have a name from the start and what was
+/// built before under a name are brought up to date with what they are made from, an image is taken as it is.
 ///
 /// # Errors
 /// As [`build`] and [`find`].
@@ -124,15 +125,14 @@ pub fn ensure(
 ) -> Result<KernelFiles, Error> {
     let dir = product::directory(layout, wanted, profile);
     let recorded = is_name(wanted).then(|| product::stamp(&dir)).flatten();
-    let spec = match (wanted, recorded) {
-        (PATCHED, _) => BuildSpec::patched(layout, profile),
-        (BASELINE, _) => BuildSpec::baseline(profile),
-        (name, Some(stamp)) => {
-            let mut spec = BuildSpec::new(name, profile, stamp.patch_dirs);
-            spec.src = stamp.src;
-            spec
-        }
-        (_, None) => return Ok(find(layout, wanted, profile)?),
+    let spec = match (BuildSpec::named(layout, wanted, profile), recorded) {
+        (Some(spec), _) => spec,
+        (None, Some(stamp)) => BuildSpec {
+            bzimage: stamp.has_bzimage(),
+            src: stamp.src,
+            ..BuildSpec::new(wanted, profile, stamp.patch_dirs)
+        },
+        (None, None) => return Ok(find(layout, wanted, profile)?),
     };
     Ok(build(layout, &spec, progress)?.into())
 }
@@ -150,7 +150,7 @@ impl Input {
     fn read(layout: &Layout, spec: &BuildSpec) -> Result<Self, Error> {
         let source = Source::locate(spec.src.as_deref())?;
         let series = Series::read(&spec.patches)?;
-        let fragments = Fragments::read(layout, spec.profile)?;
+        let fragments = Fragments::read(layout, spec.profile, spec.extension)?;
         let compiler = toolchain::identity()?;
         let mut digest = Digest::default();
         digest
@@ -199,15 +199,26 @@ impl Build<'_> {
         let overlay = series.apply(&pristine, &version, scratch.path())?;
         let tree = Worktree::new(work);
         tree.sync(source, &pristine, &overlay)?;
-        fs::create_dir_all(tree.obj()).map_err(cache(&tree.obj()))?;
-        fs::write(tree.log(), "").map_err(cache(&tree.log()))?;
+        let kbuild = Kbuild {
+            lock: self.lock,
+            kernel: format!("{} ({})", self.spec.name, self.spec.profile),
+            src: tree.src(),
+            obj: tree.obj(),
+            log: tree.log(),
+            local_version: self.spec.local_version(),
+            jobs: self.spec.jobs,
+        };
+        kbuild.begin()?;
 
-        self.configure(&tree, &overlay, progress)?;
+        let digest = config_digest(fragments, &self.input.compiler, source, &overlay)?;
+        kbuild.configure(fragments, &tree.saved_config(&digest), || {
+            progress.phase(Phase::Configure);
+        })?;
         let absent = fragments.verify(&tree.obj().join(".config"), &tree.src())?;
         for symbol in &absent {
             progress.note(&format!("Linux {version} as built has no {symbol}"));
         }
-        self.compile(&tree, progress)?;
+        self.compile(&kbuild, progress)?;
 
         progress.phase(Phase::Publish);
         let release = tree.obj().join("include/config/kernel.release");
@@ -224,55 +235,18 @@ impl Build<'_> {
             patches: series.names(),
             compiler: self.input.compiler.clone(),
             absent,
+            extension: self.spec.extension,
             sizes: BTreeMap::new(),
         };
-        Ok(product::publish(&tree.obj(), &tree.log(), dir, stamp)?)
+        let (obj, log) = (tree.obj(), tree.log());
+        Ok(product::publish(&obj, &log, dir, self.spec.bzimage, stamp)?)
     }
 
-    /// Makes the configuration, unless it was made from the same fragments and Kconfig files.
-    fn configure(
-        &self,
-        tree: &Worktree,
-        overlay: &Overlay,
-        progress: &mut dyn Progress,
-    ) -> Result<(), Error> {
-        let mut digest = Digest::default();
-        digest.field(FORMAT).field(&self.input.compiler);
-        self.input.fragments.digest(&mut digest);
-        self.input.source.digest(&mut digest, is_kconfig)?;
-        for (path, content) in overlay.iter().filter(|(path, _)| is_kconfig(path)) {
-            digest.field(path.as_os_str().as_bytes());
-            digest.field(content.as_ref().map_or(&[][..], |content| &content.bytes));
-        }
-        let digest = digest.hex();
-        let config = tree.obj().join(".config");
-        let saved = tree.saved_config(&digest);
-        if let Ok(text) = fs::read(&saved) {
-            // Rewriting an equal one would have make go through all of Kconfig again.
-            if fs::read(&config).ok().as_ref() != Some(&text) {
-                fs::write(&config, text).map_err(cache(&config))?;
-            }
-            return Ok(());
-        }
-        progress.phase(Phase::Configure);
-        self.make(tree, "tinyconfig", |_| {})?;
-        self.input.fragments.append_to(&config)?;
-        self.make(tree, "olddefconfig", |_| {})?;
-        let dir = saved.parent().unwrap_or_else(|| Path::new("."));
-        fs::create_dir_all(dir).map_err(cache(dir))?;
-        let whole = tempfile::NamedTempFile::new_in(dir).map_err(cache(dir))?;
-        fs::copy(&config, whole.path()).map_err(cache(&saved))?;
-        whole
-            .persist(&saved)
-            .map_err(|error| cache(&saved)(error.error))?;
-        Ok(())
-    }
-
-    fn compile(&self, tree: &Worktree, progress: &mut dyn Progress) -> Result<(), Error> {
+    fn compile(&self, kbuild: &Kbuild<'_>, progress: &mut dyn Progress) -> Result<(), Error> {
         progress.phase(Phase::Compile);
         let counted = self.layout.steps(self.spec.profile);
         let from_nothing =
-            !tree.obj().join("vmlinux.o").exists() && !tree.obj().join("init/main.o").exists();
+            !kbuild.obj.join("vmlinux.o").exists() && !kbuild.obj.join("init/main.o").exists();
         let expected = from_nothing.then(|| {
             fs::read_to_string(&counted)
                 .ok()
@@ -280,7 +254,12 @@ impl Build<'_> {
                 .unwrap_or_else(|| self.spec.profile.expected_steps())
         });
         let mut done = 0;
-        self.make(tree, "bzImage", |line| {
+        let target = if self.spec.bzimage {
+            "bzImage"
+        } else {
+            "vmlinux"
+        };
+        kbuild.make(target, |line| {
             if is_step(line) {
                 done += 1;
                 progress.step(done, expected);
@@ -292,86 +271,10 @@ impl Build<'_> {
         }
         Ok(())
     }
-
-    fn make(&self, tree: &Worktree, target: &str, line: impl FnMut(&str)) -> Result<(), Error> {
-        let jobs = self.spec.jobs.map_or_else(
-            || thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            std::num::NonZero::get,
-        );
-        let mut output = OsString::from("O=");
-        output.push(tree.obj());
-        let argv: Vec<OsString> = vec![
-            "make".into(),
-            "-C".into(),
-            tree.src().into(),
-            output,
-            format!("-j{jobs}").into(),
-            "ARCH=x86_64".into(),
-            format!("LOCALVERSION={}", self.spec.local_version()).into(),
-            target.into(),
-        ];
-        // Fixed words in place of the machine's, so that equal input gives equal images.
-        let env = vec![
-            ("KBUILD_BUILD_TIMESTAMP", "1970-01-01".to_owned()),
-            ("KBUILD_BUILD_USER", "lookback".to_owned()),
-            ("KBUILD_BUILD_HOST", "lookback".to_owned()),
-            ("KBUILD_BUILD_VERSION", "1".to_owned()),
-            ("TZ", "UTC".to_owned()),
-            ("LC_ALL", "C".to_owned()),
-        ];
-        Tool {
-            lock: self.lock,
-            log: &tree.log(),
-            argv,
-            env,
-            append: true,
-        }
-        .run(line)
-        .map_err(|error| Error::Run {
-            kernel: format!("{} ({})", self.spec.name, self.spec.profile),
-            error,
-        })
-    }
 }
 
-fn cache(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+/// For `map_err` on a file operation in the cache.
+pub(crate) fn cache(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |error| Error::Cache { path, error }
-}
-
-fn is_kconfig(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| {
-        name.as_bytes()
-            .starts_with(OsStr::new("Kconfig").as_bytes())
-    })
-}
-
-/// Whether a line of kbuild's output is one of its short commands, such as `  CC      fs/open.o`.
-fn is_step(line: &str) -> bool {
-    line.strip_prefix("  ")
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case("  CC      fs/open.o", true)]
-    #[case("  HOSTCC  scripts/basic/fixdep", true)]
-    #[case("make[1]: Entering directory '/x'", false)]
-    #[case("   12 |   int x", false)]
-    fn steps(#[case] line: &str, #[case] step: bool) {
-        assert_eq!(is_step(line), step);
-    }
-
-    #[rstest]
-    #[case("fs/fuse/Kconfig", true)]
-    #[case("lib/Kconfig.debug", true)]
-    #[case("fs/fuse/dir.c", false)]
-    fn kconfigs(#[case] path: &str, #[case] expected: bool) {
-        assert_eq!(is_kconfig(Path::new(path)), expected);
-    }
 }

@@ -84,8 +84,12 @@ pub(crate) struct Fragments {
 
 impl Fragments {
     /// Reads the fragments of a profile. The symbols of `extension.config` come with a series,
-    /// so that a source may lack them.
-    pub(crate) fn read(layout: &Layout, profile: Profile) -> Result<Self, ConfigError> {
+    /// so that a source may lack them; without `extension` they are not set.
+    pub(crate) fn read(
+        layout: &Layout,
+        profile: Profile,
+        extension: bool,
+    ) -> Result<Self, ConfigError> {
         let mut merged = Self {
             text: String::new(),
             requests: BTreeMap::new(),
@@ -99,7 +103,10 @@ impl Fragments {
                 .guest_kernel
                 .join("config")
                 .join(format!("{name}.config"));
-            let text = read(&path)?;
+            let mut text = read(&path)?;
+            if optional && !extension {
+                text = unset(&text);
+            }
             for (index, line) in text.lines().enumerate() {
                 match parse(line) {
                     Line::Symbol(symbol, value) => {
@@ -211,6 +218,17 @@ fn parse(line: &str) -> Line {
     }
 }
 
+/// A fragment with its symbols not set.
+fn unset(fragment: &str) -> String {
+    fragment
+        .lines()
+        .map(|line| match parse(line) {
+            Line::Symbol(symbol, _) => format!("# {symbol} is not set\n"),
+            Line::Nothing | Line::Wrong => format!("{line}\n"),
+        })
+        .collect()
+}
+
 /// Every symbol the Kconfig files of a tree define, other architectures' aside.
 fn symbols(src: &Path) -> Result<BTreeSet<String>, ConfigError> {
     let mut symbols = BTreeSet::new();
@@ -259,6 +277,10 @@ mod tests {
     use super::*;
 
     fn verify(made: &str) -> Result<Vec<String>, ConfigError> {
+        verify_extension(made, true)
+    }
+
+    fn verify_extension(made: &str, extension: bool) -> Result<Vec<String>, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout {
             cache: dir.path().join("cache"),
@@ -282,7 +304,7 @@ mod tests {
         .unwrap();
         let result = dir.path().join("result");
         fs::write(&result, made).unwrap();
-        Fragments::read(&layout, Profile::Fast)
+        Fragments::read(&layout, Profile::Fast, extension)
             .unwrap()
             .verify(&result, &src)
     }
@@ -310,6 +332,16 @@ mod tests {
     }
 
     #[rstest]
+    #[case("", true)]
+    #[case("# CONFIG_FUSE_BACKING is not set\n", true)]
+    #[case("CONFIG_FUSE_BACKING=y\n", false)]
+    fn an_extension_that_is_off(#[case] made: &str, #[case] good: bool) {
+        let made = format!("CONFIG_EXT4_FS=y\nCONFIG_NR=8\n{made}");
+        let absent = verify_extension(&made, false);
+        assert_eq!(absent.is_ok_and(|absent| absent.is_empty()), good, "{made}");
+    }
+
+    #[rstest]
     #[case("CONFIG_X=y", true)]
     #[case("# CONFIG_X is not set", true)]
     #[case("# a comment", true)]
@@ -329,7 +361,7 @@ mod tests {
             guest_kernel,
         };
         for profile in Profile::ALL {
-            let fragments = Fragments::read(&layout, profile).unwrap();
+            let fragments = Fragments::read(&layout, profile, true).unwrap();
             assert_eq!(fragments.requests["CONFIG_VIRTIO_FS"].value, "y");
         }
     }

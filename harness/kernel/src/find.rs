@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::layout::Layout;
 use crate::product::{self, Built};
+use crate::pvh;
 use crate::spec::{Profile, is_name};
 
 /// Why a kernel was not found.
@@ -25,6 +26,13 @@ pub enum FindError {
     /// The file is something else.
     #[error("{} is neither a vmlinux (x86-64 ELF) nor a bzImage", .0.display())]
     NotAKernel(PathBuf),
+    /// The ELF image has no entry for a loader that is no boot loader.
+    #[error(
+        "{} is a vmlinux without a PVH entry, which no engine boots: build it with CONFIG_PVH, or \
+         give its bzImage",
+        .0.display()
+    )]
+    NoPvh(PathBuf),
     /// No kernel of this name and profile.
     #[error(
         "no kernel `{name}` with profile {profile} is built{}; build it with \
@@ -73,7 +81,7 @@ impl From<Built> for KernelFiles {
             profile: Some(built.profile),
             release: Some(built.release),
             vmlinux: Some(built.vmlinux),
-            bzimage: Some(built.bzimage),
+            bzimage: built.bzimage,
             config: Some(built.config),
         }
     }
@@ -147,6 +155,9 @@ fn image(path: &Path) -> Result<KernelFiles, FindError> {
         }
         files.bzimage = Some(absolute);
     } else if head.starts_with(b"\x7fELF\x02") && head.get(18..20) == Some(&[62, 0]) {
+        if !pvh::has_entry(&file).map_err(read)? {
+            return Err(FindError::NoPvh(path.to_owned()));
+        }
         files.vmlinux = Some(absolute);
     } else {
         return Err(FindError::NotAKernel(path.to_owned()));
@@ -199,6 +210,8 @@ mod tests {
         elf.resize(64, 0);
         assert!(matches!(find_file(&elf), Err(FindError::NotAKernel(_))));
         elf[18] = 62;
+        assert!(matches!(find_file(&elf), Err(FindError::NoPvh(_))));
+        let elf = pvh::elf(&pvh::note("Xen", 18, &[0; 4]));
         assert!(find_file(&elf).unwrap().vmlinux.is_some());
         assert!(matches!(
             find_file(b"#!/bin/sh"),

@@ -76,6 +76,11 @@ impl Layout {
         self.cache.join("work").join(format!("{source}.{profile}"))
     }
 
+    /// The trees in which the prefixes of the series are built.
+    pub(crate) fn series_work(&self, source: &str) -> PathBuf {
+        self.cache.join("work").join(format!("{source}.series"))
+    }
+
     pub(crate) fn built(&self) -> PathBuf {
         self.cache.join("built")
     }

@@ -11,18 +11,21 @@
 //! # fn main() -> Result<(), lookback_kernel::Error> {
 //! let layout = Layout::discover()?;
 //! let built = build(&layout, &BuildSpec::patched(&layout, Profile::Fast), &mut Silent)?;
-//! println!("{} is {}", built.bzimage.display(), built.release);
+//! println!("{} is {}", built.vmlinux.display(), built.release);
 //! # Ok(())
 //! # }
 //! ```
 
 mod build;
+mod check;
 mod config;
 mod digest;
 mod find;
+mod kbuild;
 mod layout;
 mod lock;
 mod product;
+mod pvh;
 mod run;
 mod series;
 mod source;
@@ -31,6 +34,7 @@ mod toolchain;
 mod worktree;
 
 pub use build::{Error, build, ensure};
+pub use check::{CheckError, CheckedPatch, check_series};
 pub use config::ConfigError;
 pub use find::{FindError, KernelFiles, find, list};
 pub use layout::{Layout, LayoutError};
@@ -39,6 +43,8 @@ pub use product::{Built, ProductError};
 pub use run::RunError;
 pub use series::SeriesError;
 pub use source::SourceError;
-pub use spec::{BASELINE, BuildSpec, PATCHED, Phase, Profile, Progress, Silent, SpecError};
+pub use spec::{
+    BASELINE, BuildSpec, DISABLED, PATCHED, Phase, Profile, Progress, Silent, SpecError,
+};
 pub use toolchain::{PACKAGES, ToolError};
 pub use worktree::WorktreeError;

@@ -45,8 +45,8 @@ pub struct Built {
     pub release: String,
     /// The ELF image, with symbols.
     pub vmlinux: PathBuf,
-    /// The compressed image.
-    pub bzimage: PathBuf,
+    /// The compressed image, if one was asked for.
+    pub bzimage: Option<PathBuf>,
     /// The whole configuration.
     pub config: PathBuf,
     /// What make said.
@@ -59,7 +59,7 @@ pub struct Built {
     pub patches: Vec<String>,
     /// Symbols of the extension this source does not have.
     pub absent: Vec<String>,
-    /// Whether the series brings the extension: every symbol of it was there.
+    /// Whether the extension is in: every symbol of it was there, and on.
     pub extension: bool,
 }
 
@@ -81,8 +81,23 @@ pub(crate) struct Stamp {
     pub(crate) patches: Vec<String>,
     pub(crate) compiler: String,
     pub(crate) absent: Vec<String>,
+    /// Whether the symbols of the extension were asked for.
+    #[serde(default = "yes")]
+    pub(crate) extension: bool,
     /// Sizes in bytes, to notice products that were cut short or tampered with.
     pub(crate) sizes: BTreeMap<String, u64>,
+}
+
+/// Of stamps from before there was a choice.
+fn yes() -> bool {
+    true
+}
+
+impl Stamp {
+    /// Whether there is a bzImage.
+    pub(crate) fn has_bzimage(&self) -> bool {
+        self.sizes.contains_key(BZIMAGE)
+    }
 }
 
 const STAMP: &str = "stamp.json";
@@ -90,9 +105,12 @@ const STAMP: &str = "stamp.json";
 /// The products: the name in the cache, and where make leaves it in the output tree.
 const FILES: [(&str, &str); 3] = [
     ("vmlinux", "vmlinux"),
-    ("bzImage", "arch/x86/boot/bzImage"),
+    (BZIMAGE, "arch/x86/boot/bzImage"),
     ("config", ".config"),
 ];
+
+/// The product that a kernel may lack.
+const BZIMAGE: &str = "bzImage";
 
 const LOG: &str = "build.log";
 
@@ -107,7 +125,10 @@ pub(crate) fn stamp(dir: &Path) -> Option<Stamp> {
     let stamp: Stamp = serde_json::from_slice(&text).ok()?;
     let whole = FILES.iter().all(|(name, _)| {
         let size = fs::metadata(dir.join(name)).ok().map(|meta| meta.len());
-        size.is_some() && size == stamp.sizes.get(*name).copied()
+        match stamp.sizes.get(*name) {
+            Some(recorded) => size == Some(*recorded),
+            None => *name == BZIMAGE,
+        }
     });
     whole.then_some(stamp)
 }
@@ -116,7 +137,7 @@ pub(crate) fn stamp(dir: &Path) -> Option<Stamp> {
 pub(crate) fn built(dir: &Path, stamp: Stamp) -> Built {
     Built {
         vmlinux: dir.join("vmlinux"),
-        bzimage: dir.join("bzImage"),
+        bzimage: stamp.has_bzimage().then(|| dir.join(BZIMAGE)),
         config: dir.join("config"),
         log: dir.join(LOG),
         name: stamp.name,
@@ -125,16 +146,18 @@ pub(crate) fn built(dir: &Path, stamp: Stamp) -> Built {
         source: stamp.source,
         version: stamp.version,
         patches: stamp.patches,
-        extension: stamp.absent.is_empty(),
+        extension: stamp.extension && stamp.absent.is_empty(),
         absent: stamp.absent,
     }
 }
 
-/// Copies the products of `obj` into `dir`, all of them or none.
+/// Copies the products of `obj` into `dir`, all of them or none. Without `bzimage` the one in
+/// `obj`, if any, is an older kernel's.
 pub(crate) fn publish(
     obj: &Path,
     log: &Path,
     dir: &Path,
+    bzimage: bool,
     mut stamp: Stamp,
 ) -> Result<Built, ProductError> {
     let write = |path: &Path| {
@@ -150,6 +173,9 @@ pub(crate) fn publish(
     }
     fs::create_dir(&partial).map_err(write(&partial))?;
     for (name, made) in FILES {
+        if name == BZIMAGE && !bzimage {
+            continue;
+        }
         let from = obj.join(made);
         fs::metadata(&from).map_err(|error| ProductError::Absent {
             path: from.clone(),
@@ -202,6 +228,7 @@ mod tests {
             patches: Vec::new(),
             compiler: String::new(),
             absent: Vec::new(),
+            extension: true,
             sizes: BTreeMap::new(),
         }
     }
@@ -223,8 +250,8 @@ mod tests {
         let target = dir.path().join("built/patched.fast");
         for text in ["one", "three"] {
             let (obj, log) = output(dir.path(), text);
-            let built = publish(&obj, &log, &target, blank(text)).unwrap();
-            assert_eq!(fs::read_to_string(built.bzimage).unwrap(), text);
+            let built = publish(&obj, &log, &target, true, blank(text)).unwrap();
+            assert_eq!(fs::read_to_string(built.bzimage.unwrap()).unwrap(), text);
             assert_eq!(stamp(&target).unwrap().key, text);
         }
         assert!(!dir.path().join("built/.partial").exists());
@@ -235,11 +262,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("built/patched.fast");
         let (obj, log) = output(dir.path(), "one");
-        publish(&obj, &log, &target, blank("one")).unwrap();
+        publish(&obj, &log, &target, true, blank("one")).unwrap();
         fs::remove_file(obj.join("vmlinux")).unwrap();
-        let error = publish(&obj, &log, &target, blank("two")).unwrap_err();
+        let error = publish(&obj, &log, &target, true, blank("two")).unwrap_err();
         assert!(matches!(error, ProductError::Absent { .. }), "{error}");
         assert_eq!(stamp(&target).unwrap().key, "one");
+    }
+
+    #[test]
+    fn an_older_kernels_bzimage_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("built/patched.fast");
+        let (obj, log) = output(dir.path(), "one");
+        let built = publish(&obj, &log, &target, false, blank("one")).unwrap();
+        assert_eq!(built.bzimage, None);
+        assert!(!target.join("bzImage").exists());
+        assert!(!stamp(&target).unwrap().has_bzimage());
     }
 
     #[test]
@@ -247,7 +285,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("built/patched.fast");
         let (obj, log) = output(dir.path(), "one");
-        publish(&obj, &log, &target, blank("one")).unwrap();
+        publish(&obj, &log, &target, true, blank("one")).unwrap();
         fs::write(target.join("bzImage"), "on").unwrap();
         assert!(stamp(&target).is_none());
     }

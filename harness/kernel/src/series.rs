@@ -22,6 +22,9 @@ pub enum SeriesError {
         /// What the system said.
         error: io::Error,
     },
+    /// A directory that was to bring patches brings none.
+    #[error("{} holds no *.patch file", .0.display())]
+    Empty(PathBuf),
     /// The scratch copy cannot be written.
     #[error("cannot prepare the files the series touches: {0}")]
     Scratch(io::Error),
@@ -83,33 +86,26 @@ impl FileContent {
 }
 
 impl Series {
-    /// Reads the `*.patch` files of each directory, in the order of their names.
-    pub(crate) fn read(dirs: &[PathBuf]) -> Result<Self, SeriesError> {
+    /// Reads the `*.patch` files of each directory, in the order of their names, and each file.
+    pub(crate) fn read(sources: &[PathBuf]) -> Result<Self, SeriesError> {
         let mut patches = Vec::new();
-        for dir in dirs {
-            let read = |path: &Path| {
-                let path = path.to_owned();
-                move |error| SeriesError::Read { path, error }
-            };
-            let mut files = fs::read_dir(dir)
-                .and_then(|entries| {
-                    entries
-                        .map(|entry| entry.map(|entry| entry.path()))
-                        .collect::<io::Result<_>>()
-                })
-                .map_err(read(dir))
-                .map(|files: Vec<PathBuf>| files)?;
-            files.retain(|file| {
-                file.extension()
-                    .is_some_and(|extension| extension == "patch")
-            });
-            files.sort();
-            for file in files {
+        for source in sources {
+            for file in files(source)? {
                 let bytes = fs::read(&file).map_err(read(&file))?;
                 patches.push((file, bytes));
             }
         }
         Ok(Self(patches))
+    }
+
+    /// The first `count` patches.
+    pub(crate) fn prefix(&self, count: usize) -> Self {
+        Self(self.0[..count.min(self.0.len())].to_vec())
+    }
+
+    /// The files of the patches.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(path, _)| path.as_path())
     }
 
     /// The names of the patches.
@@ -161,6 +157,34 @@ impl Series {
             })
             .collect()
     }
+}
+
+/// The patches a path stands for.
+fn files(source: &Path) -> Result<Vec<PathBuf>, SeriesError> {
+    if !source.is_dir() {
+        return Ok(vec![source.to_owned()]);
+    }
+    let mut files: Vec<PathBuf> = fs::read_dir(source)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect()
+        })
+        .map_err(read(source))?;
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "patch")
+    });
+    if files.is_empty() {
+        return Err(SeriesError::Empty(source.to_owned()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> impl FnOnce(io::Error) -> SeriesError + use<> {
+    let path = path.to_owned();
+    move |error| SeriesError::Read { path, error }
 }
 
 fn apply_one(
@@ -312,6 +336,28 @@ mod tests {
             apply(&[("1.patch", patch)]),
             Err(SeriesError::Reject { .. })
         ));
+    }
+
+    #[test]
+    fn a_file_stands_for_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let series = dir.path().join("series");
+        fs::create_dir(&series).unwrap();
+        fs::write(series.join("1.patch"), CHANGE).unwrap();
+        fs::write(dir.path().join("mutant.diff"), ADD).unwrap();
+        let read = Series::read(&[series, dir.path().join("mutant.diff")]).unwrap();
+        assert_eq!(read.names(), ["1.patch", "mutant.diff"]);
+        assert_eq!(read.prefix(1).names(), ["1.patch"]);
+    }
+
+    #[test]
+    fn nothing_where_patches_were_to_be_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("README"), "").unwrap();
+        let error = Series::read(&[dir.path().to_owned()]).unwrap_err();
+        assert!(error.to_string().ends_with("holds no *.patch file"));
+        let error = Series::read(&[dir.path().join("none")]).unwrap_err();
+        assert!(error.to_string().contains("none: No such file"), "{error}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::layout::Layout;
 pub const PATCHED: &str = "patched";
 /// The kernel without any patch.
 pub const BASELINE: &str = "baseline";
+/// The kernel with the repository's series and the symbols of `extension.config` off.
+pub const DISABLED: &str = "disabled";
 
 /// What is wrong with a specification.
 #[derive(Debug, Error)]
@@ -79,9 +81,13 @@ pub struct BuildSpec {
     pub name: String,
     /// Its configuration.
     pub profile: Profile,
-    /// Directories whose `*.patch` files are applied, directory by directory, each in the order
-    /// of the file names.
+    /// What is applied, one after the other: a directory stands for its `*.patch` files in the
+    /// order of their names, a file for itself.
     pub patches: Vec<PathBuf>,
+    /// Whether the symbols of `extension.config` are on.
+    pub extension: bool,
+    /// Whether a bzImage is made beside the vmlinux, which takes some seconds.
+    pub bzimage: bool,
     /// A kernel tree or tar archive; without one `$LINUX_SRC`, else Debian's package.
     pub src: Option<PathBuf>,
     /// Parallel jobs of make; without a number one for each CPU.
@@ -96,6 +102,8 @@ impl BuildSpec {
             name: name.into(),
             profile,
             patches,
+            extension: true,
+            bzimage: true,
             src: None,
             jobs: None,
         }
@@ -111,6 +119,27 @@ impl BuildSpec {
     #[must_use]
     pub fn baseline(profile: Profile) -> Self {
         Self::new(BASELINE, profile, Vec::new())
+    }
+
+    /// The kernel with the repository's series compiled out: the symbols of `extension.config`
+    /// are not set.
+    #[must_use]
+    pub fn disabled(layout: &Layout, profile: Profile) -> Self {
+        Self {
+            extension: false,
+            ..Self::new(DISABLED, profile, vec![layout.patches()])
+        }
+    }
+
+    /// The recipe of a name that has one from the start.
+    #[must_use]
+    pub fn named(layout: &Layout, name: &str, profile: Profile) -> Option<Self> {
+        match name {
+            PATCHED => Some(Self::patched(layout, profile)),
+            BASELINE => Some(Self::baseline(profile)),
+            DISABLED => Some(Self::disabled(layout, profile)),
+            _ => None,
+        }
     }
 
     /// What follows the version in the kernel release.

@@ -1,6 +1,8 @@
-//! Builds of a kernel of three files, whose Makefile has the targets and the output of kbuild.
+//! Builds of a kernel of three files.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+
+mod bench;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,117 +11,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lookback_kernel::{
-    BuildSpec, Built, Error, Layout, Phase, Profile, Progress, Silent, build, ensure, find, list,
+    BuildSpec, Built, Layout, Phase, Profile, Progress, Silent, build, ensure, find, list,
 };
 use rstest::rstest;
 
-const MAKEFILE: &str = "\
-VERSION = 6
-PATCHLEVEL = 12
-SUBLEVEL = 1
-EXTRAVERSION =
-OBJECTS := $(patsubst %.c,$(O)/%.o,$(wildcard fs/*.c init/*.c))
-
-tinyconfig:
-\t@echo 'CONFIG_TINY=y' > $(O)/.config
-\t@echo run >> $(O)/tinyconfig-runs
-
-olddefconfig:
-\t@grep -q FUSE_BACKING Kconfig || sed -i /FUSE_BACKING/d $(O)/.config
-\t@! test -e refuse || sed -i /EXT4/d $(O)/.config
-
-bzImage: $(O)/vmlinux
-\t@mkdir -p $(O)/arch/x86/boot $(O)/include/config
-\t@cp $(O)/vmlinux $(O)/arch/x86/boot/bzImage
-\t@echo 6.12.1$(LOCALVERSION) > $(O)/include/config/kernel.release
-
-$(O)/vmlinux: $(OBJECTS)
-\t@cat $^ > $@
-
-$(O)/%.o: %.c
-\t@mkdir -p $(dir $@)
-\t@echo '  CC      $<'
-\t@if grep BROKEN $<; then echo '$<:1:1: error: broken'; exit 1; fi
-\t@if grep -q SLOW $<; then echo $$$$ > $(O)/slow; sleep 600; fi
-\t@cp $< $@
-";
-
-const CHANGE_X: &str = "--- a/fs/x.c\n+++ b/fs/x.c\n@@ -1 +1 @@\n-x\n+patched x\n";
-const ADD_SYMBOL: &str = "--- a/Kconfig\n+++ b/Kconfig\n@@ -1 +1,2 @@\n config EXT4_FS\n+config \
-                          FUSE_BACKING\n";
-
-struct Bench {
-    dir: tempfile::TempDir,
-    layout: Layout,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Self {
-            layout: Layout {
-                cache: dir.path().join("cache"),
-                guest_kernel: dir.path().join("guest-kernel"),
-            },
-            dir,
-        };
-        bench.write("guest-kernel/config/base.config", "CONFIG_EXT4_FS=y\n");
-        bench.write(
-            "guest-kernel/config/extension.config",
-            "CONFIG_FUSE_BACKING=y\n",
-        );
-        bench.write("guest-kernel/config/fast.config", "");
-        bench.write("guest-kernel/config/debug.config", "");
-        bench.write("guest-kernel/patches/0001-x.patch", CHANGE_X);
-        bench.write("guest-kernel/patches/0002-symbol.patch", ADD_SYMBOL);
-        bench.write("linux/Makefile", MAKEFILE);
-        bench.write("linux/Kconfig", "config EXT4_FS\n");
-        bench.write("linux/Kbuild", "");
-        bench.write("linux/fs/x.c", "x\n");
-        bench.write("linux/fs/y.c", "y\n");
-        bench.write("linux/init/main.c", "main\n");
-        bench
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path)
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn archive(&self) -> PathBuf {
-        let archive = self.path("linux-source.tar.gz");
-        let made = Command::new("tar")
-            .args(["-czf"])
-            .arg(&archive)
-            .args(["-C", self.dir.path().to_str().unwrap(), "linux"])
-            .status()
-            .unwrap();
-        assert!(made.success());
-        archive
-    }
-
-    fn spec(&self, name: &str, src: &Path) -> BuildSpec {
-        let mut spec = match name {
-            "baseline" => BuildSpec::baseline(Profile::Fast),
-            _ => BuildSpec::new(name, Profile::Fast, vec![self.layout.patches()]),
-        };
-        spec.src = Some(src.to_owned());
-        spec
-    }
-
-    fn build(&self, name: &str) -> Result<Built, Error> {
-        build(
-            &self.layout,
-            &self.spec(name, &self.path("linux")),
-            &mut Silent,
-        )
-    }
-}
+use bench::{Bench, CHANGE_X};
 
 fn compiled(built: &Built) -> Vec<String> {
     let log = fs::read_to_string(&built.log).unwrap();
@@ -321,6 +217,41 @@ fn ensure_brings_a_recorded_kernel_up_to_date() {
     assert_eq!(text, "patched x\nmutant y\nnew main\n");
     let error = ensure(&bench.layout, "other", Profile::Fast, &mut Silent).unwrap_err();
     assert!(error.to_string().contains("mutant (fast)"), "{error}");
+}
+
+#[test]
+fn the_extension_is_compiled_out() {
+    let bench = Bench::new();
+    let mut spec = BuildSpec::disabled(&bench.layout, Profile::Fast);
+    spec.src = Some(bench.path("linux"));
+    let built = build(&bench.layout, &spec, &mut Silent).unwrap();
+    assert_eq!(content(&built), "patched x\ny\nmain\n");
+    let config = fs::read_to_string(&built.config).unwrap();
+    assert!(
+        config.contains("# CONFIG_FUSE_BACKING is not set"),
+        "{config}"
+    );
+    assert!(!built.extension);
+    assert_eq!(built.absent, [""; 0]);
+    assert!(bench.build("patched").unwrap().extension);
+    // Found again by its stamp.
+    assert!(!list(&bench.layout)[0].extension);
+}
+
+#[test]
+fn a_kernel_without_a_bzimage_is_one_until_a_bzimage_is_wanted() {
+    let bench = Bench::new();
+    let mut spec = bench.spec("mutant", &bench.path("linux"));
+    spec.bzimage = false;
+    let built = build(&bench.layout, &spec, &mut Silent).unwrap();
+    assert_eq!(built.bzimage, None);
+    let mut record = Record::default();
+    assert_eq!(build(&bench.layout, &spec, &mut record).unwrap(), built);
+    let files = ensure(&bench.layout, "mutant", Profile::Fast, &mut record).unwrap();
+    assert_eq!((files.bzimage, record.phases.len()), (None, 0));
+    spec.bzimage = true;
+    let built = build(&bench.layout, &spec, &mut Silent).unwrap();
+    assert!(built.bzimage.unwrap().is_file());
 }
 
 /// Not a test of its own: the process that `a_killed_build_is_repaired` kills.

@@ -14,6 +14,7 @@
 //! assert_eq!(run.exit_code(), 0);
 //! ```
 
+mod compare;
 mod exit;
 pub mod junit;
 mod model;
@@ -23,6 +24,7 @@ pub mod terminal;
 mod testing;
 mod xml;
 
+pub use compare::compare;
 pub use model::{
     CaseResult, Console, FORMAT, Finding, Fsck, FsckStatus, Kernel, Kind, Problem, RunResult,
     Status,

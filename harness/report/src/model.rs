@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use lookback_oracle::{Difference, Verdict};
+use lookback_triage::Kind as Complaint;
 use lookback_wire::control::Arm;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,21 @@ pub enum Status {
     },
 }
 
+impl Status {
+    /// Its name, without the reason that some have.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Skipped { .. } => "skipped",
+            Self::Crashed => "crashed",
+            Self::Hung => "hung",
+            Self::NotRun { .. } => "not run",
+        }
+    }
+}
+
 /// What sort of thing a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +88,9 @@ pub struct Finding {
     /// The difference, if it is one of the oracle's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// What the guest kernel complained about, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complaint: Option<Complaint>,
 }
 
 impl Finding {
@@ -84,6 +103,24 @@ impl Finding {
             title: difference.to_string(),
             text: context,
             difference: Some(difference),
+            complaint: None,
+        }
+    }
+
+    /// A complaint of the guest kernel. What it did not give back is a leak, all else a crash.
+    #[must_use]
+    pub fn of_kernel(finding: lookback_triage::Finding) -> Self {
+        let kind = match finding.kind {
+            Complaint::BusyInodes | Complaint::DentryInUse | Complaint::KernelLeak => Kind::Leak,
+            _ => Kind::Crash,
+        };
+        Self {
+            kind,
+            signature: finding.signature,
+            title: finding.title,
+            text: finding.text.lines().map(str::to_owned).collect(),
+            difference: None,
+            complaint: Some(finding.kind),
         }
     }
 
@@ -96,6 +133,7 @@ impl Finding {
             title: title.into(),
             text: Vec::new(),
             difference: None,
+            complaint: None,
         }
     }
 }

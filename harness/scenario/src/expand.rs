@@ -45,8 +45,9 @@ pub struct Plan {
 impl Scenario {
     /// The cases, one for each value of the matrix, in the file's order.
     ///
-    /// A case left without an arm by [`Overrides::arms`] keeps its place, with
-    /// no arms: whoever runs it reports it as skipped.
+    /// A case that [`Overrides::arms`] leaves without an arm, or with one of
+    /// several, which then is compared with nothing, keeps its place, with no
+    /// arms: whoever runs it reports it as skipped.
     #[must_use]
     pub fn expand(&self, overrides: &Overrides) -> Vec<Plan> {
         let matrix: Vec<(Server, Option<Timeout>)> = if self.entry_timeouts.is_empty() {
@@ -124,12 +125,17 @@ impl Scenario {
         } else {
             server.rules(&case.lookup)
         };
+        let arms: Vec<Arm> = case.arms.iter().filter(asked).copied().collect();
         Plan {
             scenario: self.name.clone(),
             title: case.about.clone(),
             case: CasePlan {
                 id: format!("{}.{}{suffix}", self.name, case.name),
-                arms: case.arms.iter().filter(asked).copied().collect(),
+                arms: if arms.len() < case.arms.len().min(2) {
+                    vec![]
+                } else {
+                    arms
+                },
                 setup: case.setup.clone(),
                 register: if self.root_dir {
                     vec![]

@@ -97,7 +97,7 @@ fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
 fn conclude(result: &mut CaseResult, back: CaseReturn, session: &Session, limit: Duration) {
     let crashed = !back.findings.is_empty();
     for finding in back.findings {
-        result.add(of_kernel(finding));
+        result.add(Finding::of_kernel(finding));
     }
     for (what, leak) in back.troubles {
         let kind = if leak { Kind::Leak } else { Kind::Difference };
@@ -121,21 +121,4 @@ fn conclude(result: &mut CaseResult, back: CaseReturn, session: &Session, limit:
     let mut finding = Finding::new(kind, signature, title);
     finding.text = session.console_tail().lines().map(str::to_owned).collect();
     result.add(finding);
-}
-
-/// A complaint of the kernel as a finding of the report.
-pub fn of_kernel(finding: lookback_triage::Finding) -> Finding {
-    use lookback_triage::Kind as Complaint;
-
-    let kind = match finding.kind {
-        Complaint::BusyInodes | Complaint::DentryInUse | Complaint::KernelLeak => Kind::Leak,
-        _ => Kind::Crash,
-    };
-    Finding {
-        kind,
-        signature: finding.signature,
-        title: finding.title,
-        text: finding.text.lines().map(str::to_owned).collect(),
-        difference: None,
-    }
 }

@@ -23,7 +23,7 @@ use lookback_engine::{Disk, Engine, GuestSpec, Request, SocketDir, choose};
 use lookback_image::{Ext4Pair, Ext4Spec, e2fsck, ext4_pair, initramfs};
 use lookback_kernel::{KernelFiles, Layout, Profile};
 use lookback_report::{
-    CaseResult, Console, Fsck, FsckStatus, Kernel, RunResult, Status, terminal::Style,
+    CaseResult, Console, Finding, Fsck, FsckStatus, Kernel, RunResult, Status, terminal::Style,
 };
 use lookback_scenario::{DEFAULT_SEED, Fsstress, Library, Overrides, Plan, Scenario};
 use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER, PORT};
@@ -50,8 +50,12 @@ pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
         Some(directory) => directory.clone(),
         None => paths::checkout()?.join("scenarios"),
     };
+    if let Some(arms) = &args.arms {
+        check_arms(arms)?;
+    }
     let overrides = Overrides {
         seed: args.seed,
+        arms: args.arms.clone(),
         ..Overrides::default()
     };
     let plans = Library::load(&directory)?.plans(&args.scenarios, &overrides)?;
@@ -60,11 +64,7 @@ pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
 
 /// `lookback fsstress`.
 pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
-    for (index, arm) in args.arms.iter().enumerate() {
-        if args.arms[..index].contains(arm) {
-            return Err(Failure::Usage(format!("--arms names {arm} twice")));
-        }
-    }
+    check_arms(&args.arms)?;
     let load = Fsstress {
         ops: args.ops.get(),
         procs: vec![args.procs.get()],
@@ -81,6 +81,15 @@ pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
     };
     let plans = scenario.expand(&Overrides::default());
     run(plans, args.seed, &args.guest)
+}
+
+fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
+    for (index, arm) in arms.iter().enumerate() {
+        if arms[..index].contains(arm) {
+            return Err(Failure::Usage(format!("--arms names {arm} twice")));
+        }
+    }
+    Ok(())
 }
 
 /// Everything a guest is made of.
@@ -158,7 +167,7 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     result.boot_ms = Some(u64::try_from(boot.as_millis()).unwrap_or(u64::MAX));
     for finding in std::mem::take(&mut session.boot_findings) {
         result.console.push(Console {
-            finding: case::of_kernel(finding),
+            finding: Finding::of_kernel(finding),
             case: None,
         });
     }
@@ -184,6 +193,9 @@ fn leave_plain_out(plans: &mut [Plan]) -> bool {
     for plan in plans {
         if plan.case.arms.contains(&Arm::Plain) {
             plan.case.arms.retain(|arm| *arm != Arm::Plain);
+            if plan.case.arms.len() < 2 {
+                plan.case.arms.clear();
+            }
             plan.title
                 .push_str(" (without the arm plain, which needs root)");
             any = true;
@@ -296,7 +308,7 @@ fn cases(
             })
         } else if plan.case.arms.is_empty() {
             bare(Status::Skipped {
-                reason: "none of its arms was asked for".into(),
+                reason: "too few of its arms are run to compare anything".into(),
             })
         } else {
             let (case, alive) = case::run(plan, session, &bench.servers, &bench.folder, limit)?;
@@ -319,7 +331,7 @@ fn finish(session: Session, alive: bool, bench: &Bench, result: &mut RunResult) 
         let (findings, problem) = session.power_off();
         for finding in findings {
             result.console.push(Console {
-                finding: case::of_kernel(finding),
+                finding: Finding::of_kernel(finding),
                 case: None,
             });
         }

@@ -145,14 +145,17 @@ fn known_names(#[case] names: &[&str], #[case] ids: &[&str]) {
     );
 }
 
-#[test]
-fn arms_of_the_command_line_narrow_a_case() {
+#[rstest]
+#[case(&[Arm::Ext4, Arm::Plain], &[Arm::Plain, Arm::Ext4])]
+#[case::nothing_to_compare(&[Arm::Ext4], &[])]
+#[case::none(&[Arm::Devfuse], &[])]
+fn arms_of_the_command_line_narrow_a_case(#[case] asked: &[Arm], #[case] left: &[Arm]) {
     let overrides = Overrides {
-        arms: Some(vec![Arm::Ext4, Arm::Plain]),
+        arms: Some(asked.to_vec()),
         ..Overrides::default()
     };
     let plans = library().plans(&["one"], &overrides).unwrap();
-    assert_eq!(plans[0].case.arms, [Arm::Plain, Arm::Ext4]);
+    assert_eq!(plans[0].case.arms, left);
 }
 
 #[test]

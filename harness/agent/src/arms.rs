@@ -6,10 +6,12 @@ use lookback_wire::control::{
 };
 use thiserror::Error;
 
+use crate::devfuse::{self, Below, DevfuseError, Mounted, Seen};
 use crate::exec::{Bases, Mount};
 use crate::guest::{self, GuestError};
 use crate::mounts::{
-    self, BACKED, DEVFUSE, EXT4, EXT4_OUTSIDE, LOWER, MountError, PLAIN, PLAIN_OUTSIDE,
+    self, BACKED, DEVFUSE, DEVFUSE_OUTSIDE, EXT4, EXT4_OUTSIDE, LOWER, MountError, PLAIN,
+    PLAIN_OUTSIDE,
 };
 
 /// An arm can't be set up.
@@ -18,21 +20,24 @@ pub enum ArmError {
     /// A disk is missing from the machine.
     #[error("no disk has the serial number `{0}` (/sys/block/*/serial)")]
     NoDisk(&'static str),
-    /// Not built yet.
-    #[error("this agent has no daemon for the arm devfuse")]
-    NoDaemon,
     /// It can't be mounted or unmounted.
     #[error(transparent)]
     Mount(#[from] MountError),
     /// A directory of the case can't be made.
     #[error(transparent)]
     Guest(#[from] GuestError),
+    /// `devfuse` or its daemon.
+    #[error(transparent)]
+    Devfuse(#[from] DevfuseError),
 }
 
 impl ArmError {
     /// Something was still busy after everything on it was closed.
     pub fn is_leak(&self) -> bool {
-        matches!(self, ArmError::Mount(e) if e.is_leak())
+        match self {
+            ArmError::Mount(e) | ArmError::Devfuse(DevfuseError::Mount(e)) => e.is_leak(),
+            _ => false,
+        }
     }
 }
 
@@ -77,7 +82,13 @@ impl Arms {
         self.arms.contains(&arm)
     }
 
-    /// The case's directory, not through FUSE for `backed`.
+    /// The arms that have a directory of the lower disk.
+    pub fn with_lower(&self) -> Vec<Arm> {
+        let arms = self.arms.iter().copied();
+        arms.filter(|arm| arm.has_lower()).collect()
+    }
+
+    /// The case's directory, not through FUSE for `backed` and `devfuse`.
     pub fn case_dir(&self, arm: Arm) -> String {
         let root = match arm {
             Arm::Backed => LOWER,
@@ -119,6 +130,7 @@ impl Arms {
     pub fn setup_bases(&self, arm: Arm) -> Bases {
         Bases {
             arm: self.case_dir(arm),
+            outside: self.outside_below(arm),
             ..self.bases(arm)
         }
     }
@@ -133,28 +145,46 @@ impl Arms {
         }
     }
 
+    /// `@outside` where it can be reached before the arm's own mount is there.
+    fn outside_below(&self, arm: Arm) -> String {
+        match arm {
+            Arm::Devfuse => format!("{DEVFUSE_OUTSIDE}/{}", self.id),
+            Arm::Backed | Arm::Plain | Arm::Ext4 => self.outside(arm),
+        }
+    }
+
+    /// Mount `devfuse`, once what is to back it is there. `seen` is what the
+    /// case's last daemon had seen.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub fn mount_devfuse(&self, plan: &CasePlan, seen: &Seen) -> Result<Mounted, ArmError> {
+        let below = Below {
+            case_dir: &self.case_dir(Arm::Devfuse),
+            outside: self.outside.then_some(DEVFUSE_OUTSIDE),
+        };
+        Ok(devfuse::mount(plan, below, seen)?)
+    }
+
     /// Mount `arm`: its disk and its share. With `root_dir` the share waits for
-    /// [`Arms::mount_root`], since its directory may not be there yet.
+    /// [`Arms::mount_root`], since its directory may not be there yet. So does
+    /// `devfuse`, for [`Arms::mount_devfuse`]. The lower disk is mounted before.
     ///
     /// # Errors
     /// [`ArmError`].
     pub fn mount(&self, arm: Arm) -> Result<(), ArmError> {
         match arm {
-            Arm::Backed => {
-                self.mount_lower()?;
-                if !self.root_dir {
-                    mounts::mount_share(TAG_BACKED, BACKED)?;
-                }
-            }
+            Arm::Backed if self.root_dir => {}
+            Arm::Backed => mounts::mount_share(TAG_BACKED, BACKED)?,
             Arm::Plain => mounts::mount_share(TAG_PLAIN, PLAIN)?,
-            Arm::Devfuse => return Err(ArmError::NoDaemon),
+            Arm::Devfuse => {}
             Arm::Ext4 => mounts::mount_disk(&disk(DISK_EXT4)?, EXT4)?,
         }
         if self.outside {
             let (parent, bound) = match arm {
                 Arm::Backed => (BACKED, None),
                 Arm::Plain => (PLAIN, Some(PLAIN_OUTSIDE)),
-                Arm::Devfuse => (DEVFUSE, None),
+                Arm::Devfuse => (LOWER, Some(DEVFUSE_OUTSIDE)),
                 Arm::Ext4 => (EXT4, Some(EXT4_OUTSIDE)),
             };
             let dir = format!("{parent}/{OUTSIDE}");
@@ -162,12 +192,12 @@ impl Arms {
             if let Some(on) = bound {
                 mounts::bind(&dir, on)?;
             }
-            guest::make_dir(&self.outside(arm))?;
+            guest::make_dir(&self.outside_below(arm))?;
         }
         Ok(())
     }
 
-    /// Mount what lies below `backed`, alone.
+    /// Mount what lies below `backed` and `devfuse`.
     ///
     /// # Errors
     /// [`ArmError`].
@@ -184,20 +214,29 @@ impl Arms {
         Ok(mounts::mount_share_on(TAG_BACKED, &dir, BACKED)?)
     }
 
-    /// Unmount `arm` wholly; everything is tried whatever fails.
+    /// Unmount what lies below `backed` and `devfuse`, both unmounted.
+    ///
+    pub fn unmount_lower(&self) -> Vec<ArmError> {
+        let outside = mounts::unmount(DEVFUSE_OUTSIDE).map_err(Into::into);
+        let lower = disk(DISK_LOWER).and_then(|device| Ok(mounts::unmount_disk(&device, LOWER)?));
+        [outside, lower]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect()
+    }
+
+    /// Unmount `arm`, but not the lower disk; everything is tried whatever
+    /// fails.
     pub fn unmount(&self, arm: Arm) -> Vec<ArmError> {
         let results = match arm {
-            Arm::Backed => vec![
-                mounts::unmount(BACKED).map_err(Into::into),
-                disk(DISK_LOWER).and_then(|device| Ok(mounts::unmount_disk(&device, LOWER)?)),
-            ],
+            Arm::Backed => vec![mounts::unmount(BACKED).map_err(Into::into)],
             Arm::Plain => {
                 vec![
                     mounts::unmount(PLAIN_OUTSIDE).map_err(Into::into),
                     mounts::unmount(PLAIN).map_err(Into::into),
                 ]
             }
-            Arm::Devfuse => vec![],
+            Arm::Devfuse => vec![mounts::unmount(DEVFUSE).map_err(Into::into)],
             Arm::Ext4 => vec![
                 mounts::unmount(EXT4_OUTSIDE).map_err(Into::into),
                 disk(DISK_EXT4).and_then(|device| Ok(mounts::unmount_disk(&device, EXT4)?)),

@@ -10,6 +10,7 @@ use crate::arms::{ArmError, Arms};
 use crate::backing::{self, BackingError};
 use crate::board::Board;
 use crate::console::say;
+use crate::devfuse::{Daemon, Mounted, Seen};
 use crate::exec::Bases;
 use crate::guest::{self, GuestError};
 use crate::mounts::BACKED;
@@ -40,6 +41,9 @@ enum CaseError {
     /// The case's directory is there already.
     #[error("{0} is there already: the id was used before on this image")]
     Used(String),
+    /// What is to be registered is not there.
+    #[error("nothing can be registered: {0} is not there")]
+    Missing(String),
     /// The trace could not be run.
     #[error("{0}: {1}")]
     Workers(Arm, WorkersError),
@@ -57,6 +61,8 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
     let mut case = Case {
         plan,
         arms: Arms::of(plan),
+        daemon: None,
+        seen: Seen::new(),
         board,
         port,
         micros: Vec::new(),
@@ -64,7 +70,7 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
     match case.play() {
         Ok(()) => {}
         Err(CaseError::Port(e)) => return Err(e),
-        Err(CaseError::Arm(arm, e)) => case.trouble(arm, e.to_string(), e.is_leak())?,
+        Err(CaseError::Arm(arm, e)) => case.trouble(Some(arm), e.to_string(), e.is_leak())?,
         Err(e) => {
             say(format!("case {}: {e}", plan.id));
             case.port.send(&FromGuest::Broken(e.to_string()))?;
@@ -82,6 +88,10 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
 struct Case<'a> {
     plan: &'a CasePlan,
     arms: Arms,
+    /// That of `devfuse`, while it is mounted.
+    daemon: Option<Daemon>,
+    /// What its daemons so far have seen.
+    seen: Seen,
     board: &'static Board,
     port: &'a mut Port,
     micros: Vec<(Arm, u64)>,
@@ -119,37 +129,106 @@ impl Case<'_> {
     }
 
     fn mount(&self) -> Result<(), CaseError> {
+        self.mount_lower()?;
         for &arm in self.arms.list() {
             self.arms.mount(arm).map_err(|e| CaseError::Arm(arm, e))?;
         }
         Ok(())
     }
 
+    fn mount_lower(&self) -> Result<(), CaseError> {
+        match self.arms.with_lower().first() {
+            Some(&arm) => self.arms.mount_lower().map_err(|e| CaseError::Arm(arm, e)),
+            None => Ok(()),
+        }
+    }
+
     fn unmount(&mut self) -> Result<(), PortError> {
         for arm in self.arms.list().to_vec() {
             for error in self.arms.unmount(arm) {
-                self.trouble(arm, error.to_string(), error.is_leak())?;
+                self.trouble(Some(arm), error.to_string(), error.is_leak())?;
             }
             self.board.beat();
+        }
+        self.end_daemon()?;
+        let with_lower = self.arms.with_lower();
+        // Of two arms, either may hold what they share.
+        let arm = match with_lower.as_slice() {
+            [] => return Ok(()),
+            [arm] => Some(*arm),
+            _ => None,
+        };
+        for error in self.arms.unmount_lower() {
+            self.trouble(arm, error.to_string(), error.is_leak())?;
         }
         Ok(())
     }
 
-    fn trouble(&mut self, arm: Arm, what: String, leak: bool) -> Result<(), PortError> {
-        say(format!("case {}: {arm}: {what}", self.plan.id));
-        self.port.send(&FromGuest::Trouble {
-            arm: Some(arm),
-            what,
-            leak,
-        })
+    fn end_daemon(&mut self) -> Result<(), PortError> {
+        let Some(daemon) = self.daemon.take() else {
+            return Ok(());
+        };
+        match daemon.finish() {
+            Ok((served, seen)) => {
+                self.seen = seen;
+                self.port.send(&FromGuest::Served(Box::new(served)))
+            }
+            Err(e) => self.trouble(Some(Arm::Devfuse), e.to_string(), false),
+        }
     }
 
-    /// Hand out the backing ids and walk to the stacking root once. The second
-    /// time (`again`) the trace may have removed what an id stood for.
+    fn trouble(&mut self, arm: Option<Arm>, what: String, leak: bool) -> Result<(), PortError> {
+        let whose = arm.map_or_else(String::new, |arm| format!("{arm}: "));
+        say(format!("case {}: {whose}{what}", self.plan.id));
+        self.port.send(&FromGuest::Trouble { arm, what, leak })
+    }
+
+    /// Make the arms that are backed so: hand out the backing ids and walk to
+    /// the stacking root once. The second time (`again`) the trace may have
+    /// removed what an id stood for.
     fn register(&mut self, again: bool) -> Result<(), CaseError> {
-        if !self.arms.has(Arm::Backed) {
+        if self.arms.has(Arm::Backed) {
+            self.register_backed(again)?;
+        }
+        if self.arms.has(Arm::Devfuse) {
+            self.mount_devfuse(again)?;
+        }
+        Ok(())
+    }
+
+    fn mount_devfuse(&mut self, again: bool) -> Result<(), CaseError> {
+        let failed = |e| CaseError::Arm(Arm::Devfuse, e);
+        let mounted = self.arms.mount_devfuse(self.plan, &self.seen);
+        let Mounted { daemon, missing } = mounted.map_err(failed)?;
+        self.daemon = daemon;
+        for path in missing {
+            if !again {
+                return Err(CaseError::Missing(path));
+            }
+            say(format!(
+                "case {}: {path} is not there any more",
+                self.plan.id
+            ));
+        }
+        self.resolve_stack(Arm::Devfuse)
+    }
+
+    fn resolve_stack(&mut self, arm: Arm) -> Result<(), CaseError> {
+        if self.plan.root_dir {
             return Ok(());
         }
+        let stack = self.arms.root(arm);
+        if let Err(errno) = nix::sys::stat::stat(stack.as_str()) {
+            self.trouble(
+                Some(arm),
+                format!("the stacking root {stack} does not resolve: {errno}"),
+                false,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn register_backed(&mut self, again: bool) -> Result<(), CaseError> {
         if self.plan.root_dir {
             return self
                 .arms
@@ -170,15 +249,7 @@ impl Case<'_> {
             }
         }
         drop(root);
-        let stack = self.arms.root(Arm::Backed);
-        if let Err(errno) = nix::sys::stat::stat(stack.as_str()) {
-            self.trouble(
-                Arm::Backed,
-                format!("the stacking root {stack} does not resolve: {errno}"),
-                false,
-            )?;
-        }
-        Ok(())
+        self.resolve_stack(Arm::Backed)
     }
 
     fn trace(&mut self, arm: Arm, setup: bool, bases: &Bases) -> Result<u64, CaseError> {
@@ -207,7 +278,7 @@ impl Case<'_> {
                 e => CaseError::Workers(arm, e),
             })?;
         for death in ran.killed {
-            self.trouble(arm, death, false)?;
+            self.trouble(Some(arm), death, false)?;
         }
         Ok(ran.micros)
     }
@@ -230,13 +301,14 @@ impl Case<'_> {
             self.send_trees(Phase::Remounted)?;
         }
         // The other arms have nothing below them that was not seen already.
-        if lower && self.arms.has(Arm::Backed) {
+        let with_lower = self.arms.with_lower();
+        if lower && !with_lower.is_empty() {
             self.unmount()?;
-            self.arms
-                .mount_lower()
-                .map_err(|e| CaseError::Arm(Arm::Backed, e))?;
-            let root = self.arms.case_dir(Arm::Backed);
-            self.send_tree(Arm::Backed, Phase::Lower, &root)?;
+            self.mount_lower()?;
+            for arm in with_lower {
+                let root = self.arms.case_dir(arm);
+                self.send_tree(arm, Phase::Lower, &root)?;
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod backing;
 mod board;
 mod case;
 mod console;
+mod devfuse;
 mod exec;
 mod guest;
 mod holders;

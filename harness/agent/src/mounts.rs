@@ -1,7 +1,7 @@
 //! Mounting the arms, and unmounting them for good.
 
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -25,6 +25,9 @@ pub const LOWER: &str = "/mnt/lower";
 pub const EXT4: &str = "/mnt/ext4";
 /// The ordinary share's outside directory, bound so that it is another mount.
 pub const PLAIN_OUTSIDE: &str = "/mnt/plain-outside";
+/// The outside directory of `devfuse`, bound so that what it backs is on
+/// another mount than the case's directory.
+pub const DEVFUSE_OUTSIDE: &str = "/mnt/devfuse-outside";
 /// The reference's outside directory, bound so that it is another mount.
 pub const EXT4_OUTSIDE: &str = "/mnt/ext4-outside";
 
@@ -119,6 +122,33 @@ pub fn mount_share_on(tag: &str, dir: &str, on: &str) -> Result<(), MountError> 
     })?;
     let options = format!("root_dir={}", root.as_raw_fd());
     mount_on(tag, on, Some("virtiofs"), MsFlags::empty(), Some(&options))
+}
+
+/// Mount a FUSE file system: served through `device`, an open /dev/fuse, or by
+/// nobody; its root backed by `root_dir`, or not.
+///
+/// # Errors
+/// [`MountError::Mount`].
+pub fn mount_fuse(
+    device: Option<RawFd>,
+    root_dir: Option<RawFd>,
+    on: &str,
+) -> Result<(), MountError> {
+    let mut options = String::from("rootmode=40000,user_id=0,group_id=0,allow_other");
+    match device {
+        Some(fd) => options.push_str(&format!(",fd={fd}")),
+        None => options.push_str(",no_daemon"),
+    }
+    if let Some(fd) = root_dir {
+        options.push_str(&format!(",root_dir={fd}"));
+    }
+    mount_on(
+        "devfuse",
+        on,
+        Some("fuse"),
+        MsFlags::empty(),
+        Some(&options),
+    )
 }
 
 /// Bind a directory to a second place.

@@ -125,6 +125,9 @@ pub struct Served {
     pub negotiated: bool,
     /// Requests: opcode, nodeid, how many.
     pub requests: Vec<(u32, u64, u64)>,
+    /// Those among them with nodeid 0, or for an inode whose last LOOKUP reply
+    /// had a BACKING entry; but neither FORGETs nor what works on no inode.
+    pub bypassed: Vec<(u32, u64, u64)>,
     /// nodeids that were answered with a BACKING entry; 0 for every inode that
     /// is the kernel's own.
     pub backed: Vec<u64>,

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     run::{
         folder::Folder,
-        proof,
+        proof, served,
         servers::Servers,
         session::{CaseReturn, Ended, Session},
     },
@@ -54,9 +54,18 @@ pub fn run(
             }
         }
     }
+    if alive && plan.case.arms.contains(&Arm::Devfuse) {
+        for finding in served::findings(&plan.case, &back.served) {
+            result.add(finding);
+        }
+    }
     result.requests = [(TAG_BACKED, &backed), (TAG_PLAIN, &plain)]
         .map(|(tag, counters)| (tag.to_owned(), by_name(counters)))
         .into();
+    if !back.served.is_empty() {
+        let requests = served::requests(&back.served);
+        result.requests.insert(Arm::Devfuse.to_string(), requests);
+    }
     result.micros = back.micros.iter().copied().collect();
     conclude(&mut result, back, session, limit);
     Ok((result, alive))

@@ -6,6 +6,7 @@ mod events;
 mod folder;
 mod interrupt;
 mod proof;
+mod served;
 mod servers;
 mod session;
 

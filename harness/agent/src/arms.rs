@@ -247,7 +247,7 @@ impl Arms {
 }
 
 /// Where the arm's own file system is mounted.
-fn mount_point(arm: Arm) -> &'static str {
+pub fn mount_point(arm: Arm) -> &'static str {
     match arm {
         Arm::Backed => BACKED,
         Arm::Plain => PLAIN,

@@ -6,7 +6,7 @@ use lookback_ops::tree::{Node, Snapshot};
 use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase};
 use thiserror::Error;
 
-use crate::arms::{ArmError, Arms};
+use crate::arms::{self, ArmError, Arms};
 use crate::backing::{self, BackingError};
 use crate::board::Board;
 use crate::console::say;
@@ -20,6 +20,9 @@ use crate::workers::{self, WorkersError};
 
 /// A tree is sent in messages of about this many bytes.
 const TREE_BYTES: usize = 4 << 20;
+/// Requests that /dev/fuse may give a daemon before its FORGETs get their turn,
+/// at most (`fuse_dev_do_read`: eight, then FORGETs again).
+const FORGET_TURNS: usize = 10;
 /// Bytes of a node besides its texts, at most.
 const NODE_BYTES: usize = 128;
 
@@ -144,6 +147,11 @@ impl Case<'_> {
     }
 
     fn unmount(&mut self) -> Result<(), PortError> {
+        if self.plan.balanced
+            && let Err(e) = self.give_back()
+        {
+            self.port.send(&FromGuest::Broken(e.to_string()))?;
+        }
         for arm in self.arms.list().to_vec() {
             for error in self.arms.unmount(arm) {
                 self.trouble(Some(arm), error.to_string(), error.is_leak())?;
@@ -160,6 +168,20 @@ impl Case<'_> {
         };
         for error in self.arms.unmount_lower() {
             self.trouble(arm, error.to_string(), error.is_leak())?;
+        }
+        Ok(())
+    }
+
+    /// Have the kernel forget what it knows of the shares, and the servers
+    /// hear of it: inodes that umount evicts are forgotten without a word, and
+    /// what a daemon has not read by then is lost.
+    fn give_back(&self) -> Result<(), GuestError> {
+        guest::drop_caches()?;
+        for arm in self.arms.with_lower() {
+            for _ in 0..FORGET_TURNS {
+                // Only that it was answered counts, with whatever.
+                let _ = nix::sys::statvfs::statvfs(arms::mount_point(arm));
+            }
         }
         Ok(())
     }
@@ -214,11 +236,14 @@ impl Case<'_> {
     }
 
     fn resolve_stack(&mut self, arm: Arm) -> Result<(), CaseError> {
-        if self.plan.root_dir {
+        // Rules count LOOKUPs, so none is made that the case has no use for.
+        if self.plan.root_dir || !self.plan.uses_arm() {
             return Ok(());
         }
         let stack = self.arms.root(arm);
-        if let Err(errno) = nix::sys::stat::stat(stack.as_str()) {
+        if let Err(errno) = nix::sys::stat::stat(stack.as_str())
+            && self.plan.root_is_sure()
+        {
             self.trouble(
                 Some(arm),
                 format!("the stacking root {stack} does not resolve: {errno}"),
@@ -237,7 +262,13 @@ impl Case<'_> {
         }
         let lower = self.arms.case_dir(Arm::Backed);
         let root = backing::open_root(BACKED)?;
-        for registration in &self.plan.register {
+        // Without the extension there is no table to put them in.
+        let registrations = if self.plan.rules.negotiate {
+            self.plan.register.as_slice()
+        } else {
+            &[]
+        };
+        for registration in registrations {
             let path = if registration.path.is_empty() {
                 lower.clone()
             } else {

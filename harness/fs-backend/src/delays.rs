@@ -164,3 +164,6 @@ impl Drop for Delays {
         let _ = thread.map(JoinHandle::join);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub(crate) type AtomicMemory = GuestMemoryAtomic<Memory>;
 /// The device of one connection.
 pub(crate) struct Device<F: HostFs> {
     service: Service<F>,
-    delays: Delays,
+    pub(crate) delays: Delays,
     tag: Option<String>,
     memory: RwLock<Option<AtomicMemory>>,
     event_idx: AtomicBool,

@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 use lookback_ops::{Base, Line, Outcome, tree::Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::rules::Rules;
+use crate::rules::{LookupRule, Rules};
 
 /// Changes with every incompatible change of this file; the agent of another
 /// build is refused by name.
@@ -202,6 +202,35 @@ impl CasePlan {
     pub fn uses_arm(&self) -> bool {
         self.runs_in_arm() || names_the_arm(&self.setup)
     }
+
+    /// A LOOKUP of the stacking root must have been answered with a BACKING
+    /// entry by the end: the trace runs below it, and the rules have one.
+    #[must_use]
+    pub fn must_be_backed(&self) -> bool {
+        let mut rules = self.rules.lookup.iter();
+        self.runs_in_arm()
+            && self.rules.negotiate
+            && rules.any(|rule| rule.path == STACK && rule.names_backing())
+    }
+
+    /// Whether a rule speaks of `name` in the share's root, or of what is
+    /// below it.
+    #[must_use]
+    pub fn has_rule_in(&self, name: &str) -> bool {
+        let first = |rule: &LookupRule| rule.path.split('/').next() == Some(name);
+        self.rules.lookup.iter().any(first)
+    }
+
+    /// No rule keeps the arm's own directory from being found.
+    #[must_use]
+    pub fn root_is_sure(&self) -> bool {
+        let harmless = |rule: &LookupRule| {
+            let odd = rule.len.is_some() || rule.used.is_some() || rule.mode.is_some();
+            rule.backing.is_some() && !odd
+        };
+        let mut rules = self.rules.lookup.iter().filter(|rule| rule.path == STACK);
+        rules.all(harmless)
+    }
 }
 
 fn names_the_arm(lines: &[Line]) -> bool {
@@ -294,7 +323,7 @@ pub enum FromGuest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{frame, rules::LookupRule};
+    use crate::frame;
 
     // A type that reads as one of several in TOML needs another way over the
     // wire, where nothing says what comes next.

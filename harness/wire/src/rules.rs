@@ -6,6 +6,8 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fuse::ENTRY_BACKING;
+
 pub use self::check::RulesError;
 pub use self::lookups::Lookups;
 pub use self::text::{Bytes, EntryType, Errno, Mode};
@@ -131,6 +133,12 @@ impl LookupRule {
     /// Whether the rule answers the `nth` LOOKUP of its path.
     pub fn answers(&self, nth: u64) -> bool {
         self.first() <= nth && nth <= self.last()
+    }
+
+    /// Whether the answer has a BACKING entry, right or wrong.
+    pub fn names_backing(&self) -> bool {
+        let mut entries = self.entries.iter().flatten();
+        self.backing.is_some() || entries.any(|entry| entry.entry_type.0 == ENTRY_BACKING)
     }
 
     fn first(&self) -> u64 {

@@ -6,14 +6,17 @@ use lookback_fs_backend::Counters;
 use lookback_oracle::{context, judge};
 use lookback_report::{CaseResult, Finding, Kind, Status};
 use lookback_scenario::Plan;
-use lookback_wire::control::{Arm, TAG_BACKED, TAG_PLAIN};
+use lookback_wire::{
+    control::{Arm, TAG_BACKED, TAG_PLAIN},
+    rules::Rules,
+};
 
 use crate::{
     failure::Failure,
     run::{
         folder::Folder,
         proof, served,
-        servers::Servers,
+        servers::{Begun, Servers},
         session::{CaseReturn, Ended, Session},
     },
 };
@@ -34,7 +37,19 @@ pub fn run(
     let mut result = CaseResult::new(&plan.scenario, id, &plan.title, Status::Passed);
     result.files = record(plan, folder)?;
 
-    servers.begin_case(&plan.rules)?;
+    // Only the backed share has rules, and only its arm a use for the files.
+    let rules = if plan.case.arms.contains(&Arm::Backed) {
+        plan.rules.clone()
+    } else {
+        Rules::default()
+    };
+    let _places = match servers.begin_case(&rules)? {
+        Begun::Ready(places) => places,
+        Begun::Unable(why) => {
+            result.status = Status::Skipped { reason: why };
+            return Ok((result, true));
+        }
+    };
     let back = session.run_case(&plan.case, limit);
     let (backed, plain) = servers.counters();
 
@@ -47,7 +62,7 @@ pub fn run(
             let findings = if plan.case.root_dir {
                 proof::backed_root(&backed)
             } else {
-                proof::backing(&backed)
+                proof::backing(&backed, &plan.case)
             };
             for finding in findings {
                 result.add(finding);

@@ -5,6 +5,7 @@ mod case;
 mod events;
 mod folder;
 mod interrupt;
+mod places;
 mod proof;
 mod served;
 mod servers;

@@ -2,7 +2,7 @@
 
 use lookback_fs_backend::{Counters, Violation, bypass_violations};
 use lookback_report::{Finding, Kind};
-use lookback_wire::control::{OUTSIDE, STACK};
+use lookback_wire::control::{CasePlan, OUTSIDE, STACK};
 
 /// FUSE_ROOT_ID (include/uapi/linux/fuse.h).
 const ROOT_NODEID: u64 = 1;
@@ -23,19 +23,19 @@ fn bypass(counters: &Counters) -> Vec<Finding> {
 }
 
 /// What contradicts that the guest served the backed tree by itself.
-pub fn backing(counters: &Counters) -> Vec<Finding> {
+pub fn backing(counters: &Counters, plan: &CasePlan) -> Vec<Finding> {
     let mut findings = bypass(counters);
     let difference = |signature: &str, title: String| {
         Finding::new(Kind::Difference, signature.to_owned(), title)
     };
-    if counters.backed.is_empty() {
+    if counters.backed.is_empty() && plan.must_be_backed() {
         findings.push(difference(
             "bypass:never-backed",
             "no LOOKUP was answered with a backing entry, so nothing is proven".into(),
         ));
     }
     for name in counters.root_lookups.keys() {
-        if name != STACK && name != OUTSIDE {
+        if name != STACK && name != OUTSIDE && !plan.has_rule_in(name) {
             findings.push(difference(
                 "bypass:root-lookup",
                 format!("the server was asked for {name:?} in the root of the backed share"),
@@ -49,6 +49,14 @@ pub fn backing(counters: &Counters) -> Vec<Finding> {
                 format!(
                     "nodeid {} was forgotten {} times but looked up {} times",
                     inode.nodeid, inode.forgets, inode.lookups
+                ),
+            ));
+        } else if plan.balanced {
+            findings.push(difference(
+                "forgets:missing",
+                format!(
+                    "nodeid {} was looked up {} times but forgotten {} times",
+                    inode.nodeid, inode.lookups, inode.forgets
                 ),
             ));
         }
@@ -65,6 +73,7 @@ pub fn backed_root(counters: &Counters) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use lookback_scenario::{Overrides, Scenario};
     use rstest::rstest;
 
     use super::*;
@@ -95,9 +104,26 @@ mod tests {
         }
     }
 
+    fn plan(text: &str) -> CasePlan {
+        let text = format!("name = \"s\"\nabout = \"x\"\narms = [\"backed\"]\n{text}");
+        let scenario = Scenario::parse("s.toml".as_ref(), &text).unwrap();
+        scenario.expand(&Overrides::default()).remove(0).case
+    }
+
+    fn case(trace: &str, rest: &str) -> CasePlan {
+        plan(&format!(
+            "[[case]]\nname = \"c\"\nabout = \"x\"\ntrace = \"{trace}\"\n{rest}"
+        ))
+    }
+
+    fn signatures(counters: &Counters, plan: &CasePlan) -> Vec<String> {
+        let findings = backing(counters, plan).into_iter();
+        findings.map(|finding| finding.signature).collect()
+    }
+
     #[test]
     fn a_sound_case_is_proven() {
-        assert_eq!(backing(&sound()), []);
+        assert_eq!(backing(&sound(), &case("stat f", "")), []);
     }
 
     #[rstest]
@@ -110,11 +136,62 @@ mod tests {
     fn each_mistake_is_a_finding(#[case] mistake: fn(&mut Counters), #[case] signature: &str) {
         let mut counters = sound();
         mistake(&mut counters);
-        let found: Vec<_> = backing(&counters)
-            .into_iter()
-            .map(|f| f.signature)
-            .collect();
-        assert_eq!(found, [signature]);
+        assert_eq!(signatures(&counters, &case("stat f", "")), [signature]);
+    }
+
+    const NEVER: &[&str] = &["bypass:never-backed"];
+
+    #[rstest]
+    #[case::in_the_arm("stat f", "", NEVER)]
+    #[case::one_path_of_two("rename @outside/f f", "", NEVER)]
+    #[case::beside_it("stat @root/f", "", &[])]
+    #[case::below_it("stat @lower/f", "", &[])]
+    #[case::by_entries(
+        "stat f",
+        "[[case.lookup]]\npath = \"stack\"\nentries = [{ type = \"backing\", id = 1 }]\n",
+        NEVER
+    )]
+    #[case::never_meant_to(
+        "stat f",
+        "[[case.lookup]]\npath = \"stack\"\nerrno = \"EIO\"\n",
+        &[]
+    )]
+    #[case::declined("stat f", "[server]\nnegotiate = false\n", &[])]
+    fn backing_is_demanded_of_cases_that_run_in_the_arm(
+        #[case] trace: &str,
+        #[case] rest: &str,
+        #[case] want: &[&str],
+    ) {
+        let mut counters = sound();
+        counters.backed.clear();
+        assert_eq!(signatures(&counters, &case(trace, rest)), want);
+    }
+
+    #[rstest]
+    #[case::named("d", &[])]
+    #[case::above("d/e/f", &[])]
+    #[case::another("e", &["bypass:root-lookup"])]
+    #[case::longer("dd", &["bypass:root-lookup"])]
+    fn names_of_rules_are_looked_up(#[case] path: &str, #[case] want: &[&str]) {
+        let mut counters = sound();
+        counters.root_lookups.insert("d".into(), 2);
+        let rule = format!("[[case.lookup]]\npath = \"{path}\"\n");
+        assert_eq!(signatures(&counters, &case("stat f", &rule)), want);
+    }
+
+    #[rstest]
+    #[case::not_asked("", 1, &[])]
+    #[case::one_missing("balanced = true\n", 1, &["forgets:missing"])]
+    #[case::none_missing("balanced = true\n", 2, &[])]
+    #[case::one_too_many("balanced = true\n", 3, &["forgets:excess"])]
+    fn a_balanced_case_gives_everything_back(
+        #[case] key: &str,
+        #[case] forgets: u64,
+        #[case] want: &[&str],
+    ) {
+        let mut counters = sound();
+        counters.forgets.insert(NODE, forgets);
+        assert_eq!(signatures(&counters, &case("stat f", key)), want);
     }
 
     #[rstest]

@@ -91,16 +91,11 @@ fn of_mount(plan: &CasePlan, served: &Served) -> Vec<Finding> {
         ));
         return findings;
     }
-    let mut counters = counters(served);
-    let has_rule = |name: &str| {
-        let first = |path: &str| path.split('/').next() == Some(name);
-        plan.rules.lookup.iter().any(|rule| first(&rule.path))
-    };
-    counters.root_lookups.retain(|name, _| !has_rule(name));
+    let counters = counters(served);
     findings.extend(if plan.root_dir {
         proof::backed_root(&counters)
     } else {
-        proof::backing(&counters)
+        proof::backing(&counters, plan)
     });
     for reply in &served.replies {
         if reply.wrote != reply.expected {

@@ -1,6 +1,6 @@
 //! The servers of the two shares.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use lookback_engine::{Share, SocketDir};
 use lookback_fs_backend::{Backend, BackendConfig, BackendHandle, Counters};
@@ -9,13 +9,30 @@ use lookback_wire::{
     rules::Rules,
 };
 
-use crate::{failure::Failure, run::folder::Folder};
+use crate::{
+    failure::Failure,
+    run::{
+        folder::Folder,
+        places::{PlaceError, Places},
+    },
+};
 
 /// The servers of the two shares, each with a directory of the run.
 #[derive(Debug)]
 pub struct Servers {
     backed: BackendHandle,
     plain: BackendHandle,
+    /// Root of the backed share.
+    root: PathBuf,
+}
+
+/// Whether the servers can play their part in a case.
+#[derive(Debug)]
+pub enum Begun {
+    /// They can, as long as this is kept.
+    Ready(Places),
+    /// This process lacks what it takes; a sentence.
+    Unable(String),
 }
 
 impl Servers {
@@ -42,6 +59,7 @@ impl Servers {
         Ok(Self {
             backed: start(TAG_BACKED, true)?,
             plain: start(TAG_PLAIN, false)?,
+            root: folder.path.join("share-backed"),
         })
     }
 
@@ -55,12 +73,22 @@ impl Servers {
             .into()
     }
 
-    /// Makes the backed share answer by these rules, and both count from zero.
-    pub fn begin_case(&self, rules: &Rules) -> Result<(), Failure> {
+    /// Makes the backed share have what the rules speak of and answer by them,
+    /// and both count from zero.
+    pub fn begin_case(&self, rules: &Rules) -> Result<Begun, Failure> {
+        let places = match Places::make(&self.root, rules) {
+            Ok(places) => places,
+            Err(error @ PlaceError::Privilege { .. }) => {
+                return Ok(Begun::Unable(error.to_string()));
+            }
+            Err(PlaceError::Make { path, source }) => {
+                return Err(Failure::io("make what a rule speaks of,", path)(source));
+            }
+        };
         self.backed.set_rules(rules.clone())?;
         self.backed.reset_counters();
         self.plain.reset_counters();
-        Ok(())
+        Ok(Begun::Ready(places))
     }
 
     /// What both were asked since: of the backed share, then of the plain one.

@@ -10,7 +10,10 @@ mod request;
 mod server;
 mod tree;
 
+use std::fs;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lookback_wire::control::{CasePlan, OUTSIDE, OWN_ROOT};
@@ -18,6 +21,7 @@ use lookback_wire::rules::LookupRule;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use nix::unistd::{Uid, setresuid};
 use thiserror::Error;
 
 pub use daemon::{Daemon, DaemonError, Seen};
@@ -28,6 +32,11 @@ use server::Server;
 
 /// The id of what backs `outside`: none that can be registered.
 const OUTSIDE_ID: u64 = 0;
+
+/// The device every FUSE daemon opens.
+const DEVICE: &str = "/dev/fuse";
+/// Who opens /dev/fuse where its opener is to have no capabilities.
+const NOBODY: Uid = Uid::from_raw(65_534);
 
 /// The arm can't be mounted.
 #[derive(Debug, Error)]
@@ -40,6 +49,17 @@ pub enum DevfuseError {
         /// Why.
         source: Errno,
     },
+    /// A mode can't be changed.
+    #[error("chmod {path}: {source}")]
+    Mode {
+        /// Whose.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The effective user can't be changed.
+    #[error("setresuid: {0}")]
+    User(Errno),
     /// The mount failed.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -107,7 +127,10 @@ pub fn mount(plan: &CasePlan, below: Below<'_>, seen: &Seen) -> Result<Mounted, 
         objects.push((OUTSIDE_ID, path(outside)?));
         rules.lookup.push(outside_rule());
     }
-    let device = device()?;
+    let device = match plan.unprivileged {
+        true => as_user(device)?,
+        false => device(),
+    }?;
     mounts::mount_fuse(Some(device.as_raw_fd()), root_fd, DEVFUSE)?;
     let time = SystemTime::now().duration_since(UNIX_EPOCH);
     let time = time.map_or(0, |since| since.as_secs());
@@ -135,8 +158,31 @@ fn path(path: &str) -> Result<OwnedFd, DevfuseError> {
     })
 }
 
+/// As udev leaves the device on any distribution.
+fn open_to_all(path: &str) -> Result<(), DevfuseError> {
+    let mode = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(path, mode).map_err(|source| DevfuseError::Mode {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Runs `work` as a user without capabilities. Files remember the credentials
+/// they were opened with.
+fn as_user<T>(work: impl FnOnce() -> T) -> Result<T, DevfuseError> {
+    let become_user = |uid| {
+        let keep = Uid::from_raw(u32::MAX);
+        setresuid(keep, uid, keep).map_err(DevfuseError::User)
+    };
+    open_to_all(DEVICE)?;
+    become_user(NOBODY)?;
+    let done = work();
+    become_user(Uid::from_raw(0))?;
+    Ok(done)
+}
+
 fn device() -> Result<OwnedFd, DevfuseError> {
-    let path = "/dev/fuse";
+    let path = DEVICE;
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty()).map_err(|source| DevfuseError::Open {
         path: path.to_owned(),

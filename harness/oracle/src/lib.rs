@@ -17,6 +17,7 @@
 //!     register: vec![],
 //!     root_dir: false,
 //!     no_daemon: false,
+//!     unprivileged: false,
 //!     balanced: false,
 //!     rules: Rules::default(),
 //!     trace: vec![Line::new(0, Op::Sync)],

@@ -33,6 +33,7 @@ pub(crate) fn plan(trace: Vec<Op>, phases: &[Phase]) -> CasePlan {
         register: vec![],
         root_dir: false,
         no_daemon: false,
+        unprivileged: false,
         balanced: false,
         rules: Rules::default(),
         trace: trace.into_iter().map(line).collect(),

@@ -148,6 +148,7 @@ impl Scenario {
                 },
                 root_dir: self.root_dir,
                 no_daemon: self.no_daemon,
+                unprivileged: self.unprivileged,
                 balanced: case.balanced,
                 rules: rules.clone(),
                 trace: case.trace.clone(),

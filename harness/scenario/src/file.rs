@@ -20,6 +20,8 @@ pub(crate) struct File {
     pub root_dir: Option<Spanned<bool>>,
     pub no_daemon: Option<Spanned<bool>>,
     #[serde(default)]
+    pub unprivileged: Option<Spanned<bool>>,
+    #[serde(default)]
     pub balanced: bool,
     #[serde(default)]
     pub register: Vec<Spanned<RegisterTable>>,

@@ -92,6 +92,8 @@ pub struct Scenario {
     pub root_dir: bool,
     /// The arm `devfuse` has no daemon. Only with `root_dir`.
     pub no_daemon: bool,
+    /// The daemon of the arm `devfuse` may not name objects.
+    pub unprivileged: bool,
     /// Every case runs once for each of these, if there are any.
     pub entry_timeouts: Vec<Timeout>,
     /// The cases written down.
@@ -152,15 +154,26 @@ impl Scenario {
                 !entry_timeouts.is_empty() || file.server.is_some() || answers::are_given(&file),
             )?;
         }
+        let all_arms = || {
+            let case_arms = cases.iter().map(|case| case.arms.as_slice());
+            case_arms.chain(fsstress.iter().map(|_| arms.as_slice()))
+        };
         let no_daemon = file.no_daemon.as_ref().is_some_and(|flag| *flag.get_ref());
         if let (true, Some(flag)) = (no_daemon, &file.no_daemon) {
-            let case_arms = cases.iter().map(|case| case.arms.as_slice());
-            let generated = fsstress.iter().map(|_| arms.as_slice());
-            check_no_daemon(source, flag, root_dir, case_arms.chain(generated))?;
+            check_no_daemon(source, flag, root_dir)?;
+            check_devfuse(source, flag, "no_daemon", all_arms())?;
+        }
+        let unprivileged = file
+            .unprivileged
+            .as_ref()
+            .is_some_and(|flag| *flag.get_ref());
+        if let (true, Some(flag)) = (unprivileged, &file.unprivileged) {
+            check_devfuse(source, flag, "unprivileged", all_arms())?;
         }
         Ok(Self {
             root_dir,
             no_daemon,
+            unprivileged,
             register: answers::registrations(source, &file.register, &[], &server, &arms)?,
             lookup: answers::lookups(source, &file.lookup, &[], &server)?,
             balanced: file.balanced,
@@ -201,6 +214,7 @@ impl Scenario {
             balanced: false,
             root_dir: false,
             no_daemon: false,
+            unprivileged: false,
             entry_timeouts: vec![],
             cases: vec![case],
             fsstress: None,
@@ -231,19 +245,29 @@ fn check_root_dir(
     Ok(())
 }
 
-/// virtiofs always has a server; without one there is nobody to answer either.
-fn check_no_daemon<'a>(
+/// Without a daemon there is nobody to answer.
+fn check_no_daemon(
     source: Source<'_>,
     flag: &Spanned<bool>,
     root_dir: bool,
-    mut arms: impl Iterator<Item = &'a [Arm]>,
 ) -> Result<(), ScenarioError> {
     if !root_dir {
         let what = "no_daemon needs root_dir = true: without a daemon nothing else gives a root";
         return Err(source.error(flag.span(), what));
     }
+    Ok(())
+}
+
+/// What speaks of the daemon: virtiofs always has a server, on another machine.
+fn check_devfuse<'a>(
+    source: Source<'_>,
+    flag: &Spanned<bool>,
+    key: &str,
+    mut arms: impl Iterator<Item = &'a [Arm]>,
+) -> Result<(), ScenarioError> {
     if !arms.all(|arms| arms.contains(&Arm::Devfuse) && !arms.contains(&Arm::Backed)) {
-        let what = "no_daemon is the arm devfuse's: name the arms, with devfuse and without backed";
+        let what =
+            format!("{key} is the arm devfuse's: name the arms, with devfuse and without backed");
         return Err(source.error(flag.span(), what));
     }
     Ok(())

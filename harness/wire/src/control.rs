@@ -175,6 +175,8 @@ pub struct CasePlan {
     pub root_dir: bool,
     /// `devfuse` is mounted with `no_daemon`, and without any. Only with `root_dir`.
     pub no_daemon: bool,
+    /// The daemon of `devfuse` got its /dev/fuse from somebody without CAP_SYS_ADMIN.
+    pub unprivileged: bool,
     /// What `devfuse`'s daemon answers. The server of `backed` is the host's.
     pub rules: Rules,
     /// Before a share is unmounted its caches are dropped, so that what it
@@ -343,6 +345,7 @@ mod tests {
             register: vec![],
             root_dir: false,
             no_daemon: false,
+            unprivileged: false,
             balanced: false,
             rules: Rules::from(vec![rule]),
             trace: vec![],

@@ -49,6 +49,7 @@ fn error(text: &str) -> String {
 #[case::no_daemon_backed(&format!("{HEAD}root_dir = true\nno_daemon = true\narms = [\"backed\", \"devfuse\"]\n{CASE}"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
 #[case::no_daemon_default_arms(&format!("{HEAD}root_dir = true\nno_daemon = true\n{CASE}"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
 #[case::no_daemon_generated(&format!("{HEAD}root_dir = true\nno_daemon = true\n[fsstress]\nops = 1\nprocs = [1]\n"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
+#[case::unprivileged_backed(&format!("{HEAD}unprivileged = true\narms = [\"backed\", \"devfuse\"]\n{CASE}"), "dir/s.toml:3:16: unprivileged is the arm devfuse's")]
 fn in_the_toml(#[case] text: &str, #[case] says: &str) {
     let error = error(text);
     assert!(error.contains(says), "{error}");

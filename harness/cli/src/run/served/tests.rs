@@ -26,6 +26,7 @@ fn plan() -> CasePlan {
         register: vec![],
         root_dir: false,
         no_daemon: false,
+        unprivileged: false,
         balanced: false,
         rules: Rules::from(vec![bad]),
         trace: vec![],

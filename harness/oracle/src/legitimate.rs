@@ -3,7 +3,7 @@
 //! Each entry is justified by the kernel's own code, and each use of it is
 //! counted in the verdict, so that an entry that forgives too much shows.
 
-use lookback_ops::{Op, StatView, Whence};
+use lookback_ops::{FileOp, Op, StatView, Whence};
 use lookback_wire::control::Arm;
 
 use crate::difference::{Attribute, Difference};
@@ -103,6 +103,23 @@ pub const LEGITIMATE: &[Legitimate] = &[
                     .expected
                     .parse()
                     .is_ok_and(|position: i64| position > EXT4_LARGEST_FILE)
+        },
+    },
+    Legitimate {
+        id: "plain-ioctl",
+        reason: "virtiofsd knows no FUSE_IOCTL, and FUSE can't tell where a file's blocks are",
+        source: "fs/fuse/ioctl.c, fuse_send_ioctl: ret = -ENOTTY for -ENOSYS; \
+                 fs/ioctl.c, ioctl_fiemap: -EOPNOTSUPP without i_op->fiemap",
+        applies: |c| {
+            let lacks = ["ENOTTY", "EOPNOTSUPP"];
+            c.is(Arm::Plain, Attribute::Errno)
+                && matches!(
+                    c.op,
+                    Some(Op::File(FileOp::Ioctl { .. } | FileOp::Lsattr { .. }))
+                )
+                && lacks
+                    .iter()
+                    .any(|errno| c.difference.actual.starts_with(errno))
         },
     },
     Legitimate {

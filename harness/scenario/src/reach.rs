@@ -17,7 +17,7 @@ pub(crate) fn check(line: &Line, arms: &[Arm]) -> Result<(), String> {
     let odd = match line.op.innermost() {
         Op::Mount(MountOp::Register { .. } | MountOp::Unregister { .. }) => beyond(&[Arm::Backed]),
         Op::Mount(MountOp::RootDir { .. }) => beyond(&with_rules),
-        Op::Mount(MountOp::Abort) => beyond(&[Arm::Backed, Arm::Devfuse, Arm::Plain]),
+        Op::Mount(MountOp::Abort) => beyond(&[Arm::Devfuse]),
         _ => None,
     };
     match odd {

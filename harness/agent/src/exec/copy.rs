@@ -56,7 +56,7 @@ fn fallocate(fd: &OwnedFd, off: u64, len: u64, mode: u32) -> Done {
     let (fd, mode) = (fd.as_raw_fd(), mode.cast_signed());
     // SAFETY: numbers alone, and the descriptor is open.
     let ret = unsafe { libc::fallocate(fd, mode, off.cast_signed(), len.cast_signed()) };
-    Errno::result(ret).at("").map(|_| nothing(()))
+    Errno::result(ret).at("fallocate").map(|_| nothing(()))
 }
 
 fn copy_range(from: &OwnedFd, to: &OwnedFd, from_off: u64, to_off: u64, len: u64) -> Done {

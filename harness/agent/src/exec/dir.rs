@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use lookback_ops::outcome::Entry;
 use lookback_ops::{Path, Value};
 use nix::dir::{Dir, Type};
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, fstatat};
 
@@ -78,12 +79,17 @@ impl World {
                 item.name.as_c_str(),
                 AtFlags::AT_SYMLINK_NOFOLLOW,
             );
-            Entry {
+            // An allocation that failed says nothing about the entry.
+            if stat == Err(Errno::ENOMEM) {
+                return Err(Errno::ENOMEM).at("fstatat");
+            }
+            Ok(Entry {
                 name: item.name.to_string_lossy().into_owned(),
                 d_type: item.d_type,
                 ino_agrees: stat.is_ok_and(|stat| stat.st_ino == item.d_ino),
-            }
+            })
         };
-        Ok((0, Value::Entries(listed.into_iter().map(entry).collect())))
+        let entries = listed.into_iter().map(entry).collect::<Result<_, _>>()?;
+        Ok((0, Value::Entries(entries)))
     }
 }

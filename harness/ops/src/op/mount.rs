@@ -22,7 +22,7 @@ pub enum MountOp {
     /// Mount the arm's file system once more, elsewhere, with `root_dir=` an
     /// O_PATH descriptor of each path, and unmount it.
     RootDir { paths: Vec<Path> },
-    /// Abort the FUSE connection of the arm's mount.
+    /// Abort the FUSE connection of the arm's mount through fusectl.
     Abort,
 }
 

@@ -52,6 +52,23 @@ fn of_a_tree(
 }
 
 #[rstest]
+#[case::ioctl("ioctl f getversion", 25, Arm::Plain, true)]
+#[case::extents("ioctl f fiemap", 95, Arm::Plain, true)]
+#[case::letters("lsattr f", 25, Arm::Plain, true)]
+#[case::other_errno("ioctl f getversion", 5, Arm::Plain, false)]
+#[case::changes_something("chattr f i", 25, Arm::Plain, false)]
+#[case::backed("lsattr f", 25, Arm::Backed, false)]
+fn ioctls(#[case] line: &str, #[case] errno: i32, #[case] arm: Arm, #[case] excused: bool) {
+    let op = lookback_ops::trace::parse(line).unwrap().remove(0).op;
+    let plan = plan(vec![op], &[]);
+    let mut run = agreeing(&plan, &[outcome(Value::None)], &tree());
+    run.trace.insert((arm, 0), vec![failed(errno)]);
+    let verdict = judge(&plan, &run);
+    assert_eq!(verdict.differences.is_empty(), excused);
+    assert_eq!(verdict.excused.contains_key("plain-ioctl"), excused);
+}
+
+#[rstest]
 #[case::hole(Whence::Hole, Arm::Plain, true)]
 #[case::data(Whence::Data, Arm::Plain, true)]
 #[case::end(Whence::End, Arm::Plain, false)]

@@ -91,7 +91,7 @@ fn in_the_toml(#[case] text: &str, #[case] says: &str) {
 )]
 #[case::abort_nothing(
     "trace = \"abort\"",
-    "dir/s.toml:6:10: expected an operation that every arm of the case has (ext4 has not this one)"
+    "dir/s.toml:6:10: expected an operation that every arm of the case has (backed has not this one)"
 )]
 #[case::setup_worker(
     "setup = \"p1: sync\"\ntrace = \"sync\"",

@@ -18,7 +18,7 @@ PACKAGES += linux-source-6.12
 unexport LINUX_SRC
 endif
 
-.PHONY: all build deps kernel baseline test vm-test disabled-test series lint \
+.PHONY: all build deps kernel baseline test vm-test disabled-test series mutants lint \
 	clean help
 
 all: build
@@ -26,6 +26,7 @@ all: build
 help:
 	@echo 'make test      every test that needs no guest, and one short guest run'
 	@echo 'make vm-test   all scenarios in a guest, compared with plain ext4'
+	@echo 'make mutants   known defects brought back one at a time: who notices'
 	@echo 'make series    checkpatch.pl on each patch of the series, a build of each prefix'
 	@echo 'make disabled-test  plain virtiofs with the series compiled out, against'
 	@echo '               a kernel without it'
@@ -73,6 +74,9 @@ disabled-test: build
 
 series: build
 	$(LOOKBACK) kernel series
+
+mutants: build
+	$(LOOKBACK) mutants
 
 lint: deps
 	$(CARGO) fmt --all --check

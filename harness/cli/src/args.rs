@@ -35,6 +35,8 @@ pub enum Command {
     /// Build and list guest kernels
     #[command(subcommand)]
     Kernel(KernelCommand),
+    /// Bring known defects back one at a time, and see that they are noticed
+    Mutants(MutantsArgs),
     /// List the scenarios and their cases
     List,
     /// Show a run's result again
@@ -209,6 +211,30 @@ pub struct KernelSeriesArgs {
     /// A 6.12 source tree [default: Debian's linux-source-6.12]
     #[arg(long, env = "LINUX_SRC", value_name = "DIR")]
     pub src: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MutantsArgs {
+    /// Mutants, or the beginnings of their names up to a `-`; all if none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Directory of the mutants [default: guest-kernel/mutants of this repository]
+    #[arg(long, value_name = "DIR")]
+    pub mutant_dir: Option<PathBuf>,
+    /// Directory of the scenario files [default: that of this repository]
+    #[arg(long, value_name = "DIR")]
+    pub scenario_dir: Option<PathBuf>,
+    /// What boots the guests
+    #[arg(long, value_enum, default_value = "auto")]
+    pub engine: EngineArg,
+    /// The guest agent, a static executable [default: the one built along with this program]
+    #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
+    pub agent: Option<PathBuf>,
+    /// Another QEMU, a name in $PATH or a file [default: qemu-system-x86_64]
+    #[arg(long, env = "LOOKBACK_QEMU", value_name = "FILE")]
+    pub qemu: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -23,6 +23,9 @@ pub enum Failure {
     /// A kernel that can't be built.
     #[error(transparent)]
     BuildKernel(#[from] lookback_kernel::Error),
+    /// A mutant that is none.
+    #[error(transparent)]
+    Mutant(#[from] crate::command::mutants::MutantError),
     /// A series that can't be checked.
     #[error(transparent)]
     CheckSeries(lookback_kernel::CheckError),
@@ -112,6 +115,7 @@ impl Failure {
             | Self::Scenario(_)
             | Self::FindKernel(_)
             | Self::KernelSpec(_)
+            | Self::Mutant(_)
             | Self::Rules(_) => true,
             Self::Report(error) => !matches!(error, ReportError::Write { .. }),
             Self::BuildKernel(error) => match error {

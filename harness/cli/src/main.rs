@@ -65,6 +65,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Kernel(KernelCommand::Build(args)) => command::kernel::build(&args),
         Command::Kernel(KernelCommand::List) => command::kernel::list(),
         Command::Kernel(KernelCommand::Series(args)) => command::kernel::series(&args),
+        Command::Mutants(args) => command::mutants::mutants(&args),
         Command::List => command::list::list(),
         Command::Report(args) => command::report::report(&args),
         Command::Doctor => command::doctor::doctor(),

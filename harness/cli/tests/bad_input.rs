@@ -31,6 +31,12 @@ fn prepared() -> Sandbox {
     sandbox.write("share/file", "");
     sandbox.write("run-without-result/console.log", "");
     sandbox.write("run-with-half/result.json", "{\"format\": 1, \"run\": \"x");
+    let mutant = "X.\n\nScenario: lookbup\nCaught-by: leak\n--- a/x\n";
+    sandbox.write("mutants/d01-x.patch", mutant);
+    sandbox.write(
+        "mutants-broken/d02-x.patch",
+        mutant.replace("Caught", "Catched"),
+    );
     for name in ["Makefile", "Kconfig", "Kbuild"] {
         sandbox.write(&format!("linux/{name}"), "");
     }
@@ -88,6 +94,11 @@ fn prepared() -> Sandbox {
 #[case::named_kernel_with_more("kernel build --name disabled --extra-patches {}/share", 2, &["disabled", "--name of its own"])]
 #[case::no_extra_patches("kernel build --name mine --src {}/linux --extra-patches {}/share", 2, &["{}/share", "no *.patch"])]
 #[case::no_extra_patch("kernel build --name mine --src {}/linux --extra-patches {}/nope.patch", 2, &["{}/nope.patch", "No such file"])]
+#[case::no_mutant("mutants d99 --mutant-dir {}/mutants", 2, &["`d99`", "known: d01-x"])]
+#[case::mutant_header("mutants --mutant-dir {}/mutants-broken", 2, &["{}/mutants-broken/d02-x.patch:4: ", "Catched-by"])]
+#[case::mutant_scenario("mutants --mutant-dir {}/mutants", 2, &["{}/mutants/d01-x.patch:3: ", "`lookbup`"])]
+#[case::no_mutant_there("mutants --mutant-dir {}/share", 2, &["{}/share", "*.patch"])]
+#[case::no_mutant_dir("mutants --mutant-dir {}/nope", 2, &["{}/nope", "No such file"])]
 #[case::kernel_source("kernel build --src {}/share", 2, &["{}/share", "not a Linux source tree"])]
 fn is_named_on_one_line(#[case] line: &str, #[case] code: i32, #[case] words: &[&str]) {
     let sandbox = prepared();

@@ -22,9 +22,14 @@ fn root() -> PathBuf {
 
 /// What a person reads. All of them must be there.
 fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> = ["README.md", "guest-kernel/README.md", "images/README.md"]
-        .map(|name| root().join(name))
-        .into();
+    let mut pages: Vec<PathBuf> = [
+        "README.md",
+        "guest-kernel/README.md",
+        "guest-kernel/mutants/README.md",
+        "images/README.md",
+    ]
+    .map(|name| root().join(name))
+    .into();
     let docs = fs::read_dir(root().join("docs")).unwrap();
     pages.extend(
         docs.map(|entry| entry.unwrap().path())
@@ -170,6 +175,7 @@ fn the_usage_page_is_complete() {
         "kernel build",
         "kernel list",
         "kernel series",
+        "mutants",
         "list",
         "report",
         "doctor",

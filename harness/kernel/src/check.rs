@@ -100,11 +100,17 @@ pub fn check_series(
     let source = Source::locate(src).map_err(Error::from)?;
     let series = Series::read(&[layout.patches()]).map_err(Error::from)?;
     let compiler = toolchain::identity().map_err(Error::from)?;
-    let lock = CacheLock::take(&layout.lock(), "the prefixes of the series", progress)
-        .map_err(Error::from)?;
+    let what = "the prefixes of the series";
+    let take = |lock: &Path, progress: &mut dyn Progress| {
+        CacheLock::take(lock, what, progress).map_err(Error::from)
+    };
+    let shared = take(&layout.lock(), progress)?;
     source
-        .prepare(layout, &lock, progress)
+        .prepare(layout, &shared, progress)
         .map_err(Error::from)?;
+    // This takes minutes in trees of its own, and nobody's kernel has to wait for it.
+    drop(shared);
+    let lock = take(&layout.series_lock(), progress)?;
     let pristine = source.pristine(layout);
     let check = Check {
         version: source::version(&pristine).map_err(Error::from)?,

@@ -68,6 +68,11 @@ impl Layout {
         self.cache.join("lock")
     }
 
+    /// Held while the prefixes of the series are built.
+    pub(crate) fn series_lock(&self) -> PathBuf {
+        self.cache.join("lock.series")
+    }
+
     pub(crate) fn sources(&self) -> PathBuf {
         self.cache.join("source")
     }

@@ -44,7 +44,7 @@ pub use run::RunError;
 pub use series::SeriesError;
 pub use source::SourceError;
 pub use spec::{
-    BASELINE, BuildSpec, DISABLED, PATCHED, Phase, Profile, Progress, Silent, SpecError,
+    BASELINE, BuildSpec, DISABLED, PATCHED, Phase, Profile, Progress, Silent, SpecError, check_name,
 };
 pub use toolchain::{PACKAGES, ToolError};
 pub use worktree::WorktreeError;

@@ -25,6 +25,9 @@ pub enum SpecError {
         "`{0}` cannot name a kernel: 1 to 32 of a-z, 0-9, `_` and `-`, the first a letter or digit"
     )]
     Name(String),
+    /// The name has a meaning.
+    #[error("`{0}` cannot name a kernel of your own: it is one from the start")]
+    Taken(String),
     /// No such profile.
     #[error("no profile `{0}`: there are `fast` and `debug`")]
     Profile(String),
@@ -156,6 +159,18 @@ impl BuildSpec {
         } else {
             Err(SpecError::Name(self.name.clone()))
         }
+    }
+}
+
+/// Whether a kernel of somebody's own can have this name.
+///
+/// # Errors
+/// If it would not do as a name, or is one from the start.
+pub fn check_name(name: &str) -> Result<(), SpecError> {
+    match name {
+        PATCHED | BASELINE | DISABLED => Err(SpecError::Taken(name.to_owned())),
+        name if is_name(name) => Ok(()),
+        name => Err(SpecError::Name(name.to_owned())),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,9 +13,6 @@ use thiserror::Error;
 
 /// Page cache, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst).
 const ALL_CACHES: &str = "3";
-
-/// Where FUSE connections can be aborted.
-const FUSECTL: &str = "/sys/fs/fuse/connections";
 
 /// The guest can't be used.
 #[derive(Debug, Error)]
@@ -56,21 +52,10 @@ pub fn prepare() -> Result<(), GuestError> {
     ];
     for (kind, on, data) in basic {
         make_dir(on)?;
-        mount_at(kind, on, data)?;
-    }
-    // The directory is there if FUSE is, and with it the file system.
-    if Path::new(FUSECTL).exists() {
-        mount_at("fusectl", FUSECTL, None)?;
+        mount(Some(kind), on, Some(kind), MsFlags::empty(), data)
+            .map_err(|source| GuestError::Mount { kind, on, source })?;
     }
     connect_console()
-}
-
-fn mount_at(kind: &'static str, on: &'static str, data: Option<&str>) -> Result<(), GuestError> {
-    mount(Some(kind), on, Some(kind), MsFlags::empty(), data).map_err(|source| GuestError::Mount {
-        kind,
-        on,
-        source,
-    })
 }
 
 fn connect_console() -> Result<(), GuestError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lookback_fs_backend::Counters;
 use lookback_ops::errno;
 use lookback_report::{Finding, Kind};
-use lookback_wire::control::{CasePlan, Served};
+use lookback_wire::control::{Arm, CasePlan, Served};
 
 use crate::run::proof;
 
@@ -92,11 +92,17 @@ fn of_mount(plan: &CasePlan, served: &Served) -> Vec<Finding> {
         return findings;
     }
     let counters = counters(served);
-    findings.extend(if plan.root_dir {
+    let contradicts = if plan.root_dir {
         proof::backed_root(&counters)
     } else {
         proof::backing(&counters, plan)
-    });
+    };
+    // `backed` may show the same in the same case.
+    findings.extend(contradicts.into_iter().map(|finding| Finding {
+        signature: format!("{}:{}", finding.signature, Arm::Devfuse),
+        title: format!("{}: {}", Arm::Devfuse, finding.title),
+        ..finding
+    }));
     for reply in &served.replies {
         if reply.wrote != reply.expected {
             let (expected, wrote) = (errno::name(reply.expected), errno::name(reply.wrote));

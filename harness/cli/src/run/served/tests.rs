@@ -74,7 +74,7 @@ fn a_sound_case_is_proven() {
 
 #[rstest]
 #[case::not_offered(|s: &mut Served| s.negotiated = false, "devfuse:not-negotiated")]
-#[case::asked(|s: &mut Served| s.bypassed.push((GETATTR, NODE, 1)), "bypass:GETATTR")]
+#[case::asked(|s: &mut Served| s.bypassed.push((GETATTR, NODE, 1)), "bypass:GETATTR:devfuse")]
 #[case::failed(|s: &mut Served| s.failures.push("it broke".into()), "devfuse:failure")]
 #[case::refused(|s: &mut Served| s.replies[0].wrote = libc::EINVAL, "devfuse:write:0>EINVAL")]
 #[case::taken(|s: &mut Served| s.replies[1].wrote = 0, "devfuse:write:EBADF>0")]

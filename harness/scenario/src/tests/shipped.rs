@@ -38,12 +38,9 @@ fn every_id_is_unique_and_a_file_name() {
 #[test]
 fn every_case_runs_on_all_arms_in_all_phases() {
     for plan in plans(&["lookup", "rename", "revalidate", "fsstress"]) {
-        assert_eq!(
-            plan.case.arms,
-            [Arm::Backed, Arm::Plain, Arm::Ext4],
-            "{}",
-            plan.case.id
-        );
+        for arm in [Arm::Backed, Arm::Plain, Arm::Ext4] {
+            assert!(plan.case.arms.contains(&arm), "{} on {arm}", plan.case.id);
+        }
         assert_eq!(
             plan.case.phases,
             [

@@ -10,7 +10,7 @@ mod verdict;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::ExitCode,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
@@ -44,6 +44,8 @@ pub fn mutants(args: &MutantsArgs) -> Result<ExitCode, Failure> {
         Some(directory) => directory.clone(),
         None => layout.guest_kernel.join("mutants"),
     };
+    // The cache remembers the patches of a kernel, for runs that are started elsewhere.
+    let directory = path::absolute(&directory).map_err(Failure::io("use", &directory))?;
     let mutants = header::load(&directory, &args.names)?;
     let scenario_dir = match &args.scenario_dir {
         Some(directory) => directory.clone(),

@@ -197,9 +197,9 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     match renameat2(AT_FDCWD, new, AT_FDCWD, old, RenameFlags::RENAME_EXCHANGE) {
         Ok(()) => return fs::remove_dir_all(new),
         Err(Errno::ENOENT) => {}
-        // NFS and some FUSE file systems exchange nothing. Then the stamp goes first: without it
-        // the rest counts for nothing.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+        // NFS and some FUSE file systems exchange nothing, overlayfs no directory of a lower
+        // layer. Then the stamp goes first: without it the rest counts for nothing.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EXDEV) => {
             fs::remove_file(old.join(STAMP)).or_else(|error| match error.kind() {
                 io::ErrorKind::NotFound => Ok(()),
                 _ => Err(error),

@@ -220,6 +220,9 @@ fn judge_all(run: RunGuest<'_>, kernels: Receiver<Kernel>) -> Result<Judged, Fai
     Ok(Judged::All { clean, rows })
 }
 
+/// Findings of an unclean kernel that are told; the rest is in its run's result.
+const TOLD: usize = 10;
+
 /// Why the kernel without a mutant does not do as a reference: the exit code, once said.
 fn unclean(
     run: RunGuest<'_>,
@@ -230,10 +233,10 @@ fn unclean(
         let (code, why) = match run(subject, load)? {
             Ran::Judged(_, 0) => continue,
             Ran::Judged(catches, code) => {
-                let catch = catches
-                    .first()
-                    .map(|catch| format!("{} in {}: {}", catch.how, catch.by, catch.title));
-                (code, catch.unwrap_or_default())
+                let catches = catches.iter().take(TOLD);
+                let lines = catches
+                    .map(|catch| format!("\n    {} in {}: {}", catch.how, catch.by, catch.title));
+                (code, lines.collect())
             }
             Ran::NotJudged(code, why) => (code, why),
         };

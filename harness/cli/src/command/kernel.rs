@@ -109,7 +109,7 @@ pub fn list() -> Result<ExitCode, Failure> {
     for built in lookback_kernel::list(&layout) {
         let extension = if built.extension { "extension" } else { "-" };
         println!(
-            "{:<20} {:<6} {:<28} {:<10} {}",
+            "{:<27} {:<6} {:<36} {:<10} {}",
             built.name,
             built.profile.to_string(),
             built.release,

@@ -74,12 +74,25 @@ impl From<ProfileArg> for Profile {
     }
 }
 
-/// What run and fsstress have in common.
+/// What guests run in, and where their runs are kept.
 #[derive(Debug, clap::Args)]
-pub struct GuestArgs {
+pub struct MachineArgs {
     /// What boots the guest
     #[arg(long, value_enum, default_value = "auto")]
     pub engine: EngineArg,
+    /// The guest agent, a static executable [default: the one built along with this program]
+    #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
+    pub agent: Option<PathBuf>,
+    /// Another QEMU, a name in $PATH or a file [default: qemu-system-x86_64]
+    #[arg(long, env = "LOOKBACK_QEMU", value_name = "FILE")]
+    pub qemu: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What run and fsstress have in common.
+#[derive(Debug, clap::Args)]
+pub struct GuestArgs {
     /// A kernel's name (see `lookback kernel list`), or the path of a vmlinux or bzImage
     #[arg(long, default_value = lookback_kernel::PATCHED, value_name = "NAME|FILE")]
     pub kernel: String,
@@ -98,14 +111,8 @@ pub struct GuestArgs {
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The guest agent, a static executable [default: the one built along with this program]
-    #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
-    pub agent: Option<PathBuf>,
-    /// Another QEMU, a name in $PATH or a file [default: qemu-system-x86_64]
-    #[arg(long, env = "LOOKBACK_QEMU", value_name = "FILE")]
-    pub qemu: Option<PathBuf>,
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub machine: MachineArgs,
 }
 
 /// Where runs are kept.
@@ -116,6 +123,14 @@ pub struct OutputArgs {
     pub output: Option<PathBuf>,
 }
 
+/// Where scenarios are.
+#[derive(Debug, clap::Args)]
+pub struct ScenarioDirArgs {
+    /// Directory of the scenario files [default: that of this repository]
+    #[arg(long, value_name = "DIR")]
+    pub scenario_dir: Option<PathBuf>,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     /// Scenarios, or cases as `lookback list` prints them; all scenarios if none is named
@@ -124,9 +139,8 @@ pub struct RunArgs {
     /// Seed of generated loads
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Directory of the scenario files [default: that of this repository]
-    #[arg(long, value_name = "DIR")]
-    pub scenario_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub scenario_dir: ScenarioDirArgs,
     /// The arms to run on; cases that are left with nothing to compare are skipped
     #[arg(long, value_delimiter = ',', value_name = "ARM,...")]
     pub arms: Option<Vec<Arm>>,
@@ -221,20 +235,10 @@ pub struct MutantsArgs {
     /// Directory of the mutants [default: guest-kernel/mutants of this repository]
     #[arg(long, value_name = "DIR")]
     pub mutant_dir: Option<PathBuf>,
-    /// Directory of the scenario files [default: that of this repository]
-    #[arg(long, value_name = "DIR")]
-    pub scenario_dir: Option<PathBuf>,
-    /// What boots the guests
-    #[arg(long, value_enum, default_value = "auto")]
-    pub engine: EngineArg,
-    /// The guest agent, a static executable [default: the one built along with this program]
-    #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
-    pub agent: Option<PathBuf>,
-    /// Another QEMU, a name in $PATH or a file [default: qemu-system-x86_64]
-    #[arg(long, env = "LOOKBACK_QEMU", value_name = "FILE")]
-    pub qemu: Option<PathBuf>,
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub scenario_dir: ScenarioDirArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,10 @@ use std::{
     path::{self, Path, PathBuf},
 };
 
-use crate::{args::OutputArgs, failure::Failure};
+use crate::{
+    args::{OutputArgs, ScenarioDirArgs},
+    failure::Failure,
+};
 
 /// The checkout around the current directory, else the one this program was
 /// compiled in.
@@ -16,6 +19,14 @@ pub fn checkout() -> Result<PathBuf, Failure> {
         .parent()
         .map(Path::to_owned)
         .ok_or_else(|| lookback_kernel::LayoutError::NoSeries(layout.guest_kernel.clone()).into())
+}
+
+/// Where the scenario files are: where asked for, else those of the checkout.
+pub fn scenarios(asked: &ScenarioDirArgs) -> Result<PathBuf, Failure> {
+    match &asked.scenario_dir {
+        Some(directory) => Ok(directory.clone()),
+        None => Ok(checkout()?.join("scenarios")),
+    }
 }
 
 /// Where runs are kept: where asked for, else `target/lookback` of the checkout.

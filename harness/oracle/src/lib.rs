@@ -8,21 +8,13 @@
 //! use std::collections::BTreeMap;
 //! use lookback_oracle::{CaseRun, judge};
 //! use lookback_ops::{Line, Op, Outcome, Value};
-//! use lookback_wire::{control::{Arm, CasePlan}, rules::Rules};
+//! use lookback_wire::control::{Arm, CasePlan};
 //!
 //! let plan = CasePlan {
 //!     id: "example.sync".into(),
 //!     arms: vec![Arm::Backed, Arm::Ext4],
-//!     setup: vec![],
-//!     register: vec![],
-//!     root_dir: false,
-//!     no_daemon: false,
-//!     unprivileged: false,
-//!     balanced: false,
-//!     rules: Rules::default(),
 //!     trace: vec![Line::new(0, Op::Sync)],
-//!     phases: vec![],
-//!     concurrent: false,
+//!     ..CasePlan::default()
 //! };
 //! let mut run = CaseRun::default();
 //! let ok = Outcome { ret: 0, errno: 0, step: String::new(), value: Value::None };

@@ -5,10 +5,7 @@ use lookback_ops::{
     op::Base,
     tree::{Node, Snapshot},
 };
-use lookback_wire::{
-    control::{Arm, CasePlan, Phase},
-    rules::Rules,
-};
+use lookback_wire::control::{Arm, CasePlan, Phase};
 
 use crate::CaseRun;
 
@@ -29,16 +26,9 @@ pub(crate) fn plan(trace: Vec<Op>, phases: &[Phase]) -> CasePlan {
     CasePlan {
         id: "test.case".into(),
         arms: ARMS.to_vec(),
-        setup: vec![],
-        register: vec![],
-        root_dir: false,
-        no_daemon: false,
-        unprivileged: false,
-        balanced: false,
-        rules: Rules::default(),
         trace: trace.into_iter().map(line).collect(),
         phases: phases.to_vec(),
-        concurrent: false,
+        ..CasePlan::default()
     }
 }
 

@@ -157,7 +157,7 @@ pub struct Reply {
 }
 
 /// One case, as the guest needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CasePlan {
     /// Unique in the run; also the name of the case's directory on every arm,
     /// so one path component.
@@ -341,16 +341,9 @@ mod tests {
         let plan = CasePlan {
             id: "a.b".into(),
             arms: vec![Arm::Devfuse],
-            setup: vec![],
-            register: vec![],
-            root_dir: false,
-            no_daemon: false,
-            unprivileged: false,
-            balanced: false,
             rules: Rules::from(vec![rule]),
-            trace: vec![],
             concurrent: true,
-            phases: vec![],
+            ..CasePlan::default()
         };
         let sent = ToGuest::RunCase(Box::new(plan));
         let bytes = frame::encode(&sent).unwrap();

@@ -48,10 +48,7 @@ const CPUS: u32 = 2;
 
 /// `lookback run`.
 pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
-    let directory = match &args.scenario_dir {
-        Some(directory) => directory.clone(),
-        None => paths::checkout()?.join("scenarios"),
-    };
+    let directory = paths::scenarios(&args.scenario_dir)?;
     if let Some(arms) = &args.arms {
         check_arms(arms)?;
     }
@@ -209,21 +206,21 @@ fn leave_plain_out(plans: &mut [Plan]) -> bool {
 fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
     let layout = Layout::discover()?;
     // Before a kernel is built for nothing.
-    let agent = paths::agent(args.agent.as_deref())?;
+    let agent = paths::agent(args.machine.agent.as_deref())?;
     let mut progress = BuildProgress::new(&args.kernel);
     let kernel = lookback_kernel::ensure(&layout, &args.kernel, profile, &mut progress);
     progress.finish();
     let kernel = kernel?;
-    let request = match args.engine {
+    let request = match args.machine.engine {
         EngineArg::Auto => Request::Auto,
         EngineArg::Kvm => Request::Kvm,
         EngineArg::Qemu => Request::Qemu,
     };
-    let choice = choose(request, args.qemu.as_deref())?;
+    let choice = choose(request, args.machine.qemu.as_deref())?;
     println!("{}", choice.why);
 
     let folder = Folder::create(
-        &paths::output(&args.output)?,
+        &paths::output(&args.machine.output)?,
         &folder::stamp(SystemTime::now()),
     )?;
     let recipe = layout

@@ -95,7 +95,7 @@ impl Guests {
     ) -> Result<Self, Failure> {
         let program =
             env::current_exe().map_err(Failure::io("find the program", Path::new("/proc/self")))?;
-        let engine = match args.engine {
+        let engine = match args.machine.engine {
             EngineArg::Auto => "auto",
             EngineArg::Kvm => "kvm",
             EngineArg::Qemu => "qemu",
@@ -106,7 +106,10 @@ impl Guests {
             "--boot-timeout".into(),
             BOOT_SECONDS.into(),
         ];
-        for (option, value) in [("--agent", &args.agent), ("--qemu", &args.qemu)] {
+        for (option, value) in [
+            ("--agent", &args.machine.agent),
+            ("--qemu", &args.machine.qemu),
+        ] {
             if let Some(value) = value {
                 common.extend([option.into(), value.into()]);
             }

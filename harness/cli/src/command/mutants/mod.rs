@@ -47,14 +47,11 @@ pub fn mutants(args: &MutantsArgs) -> Result<ExitCode, Failure> {
     // The cache remembers the patches of a kernel, for runs that are started elsewhere.
     let directory = path::absolute(&directory).map_err(Failure::io("use", &directory))?;
     let mutants = header::load(&directory, &args.names)?;
-    let scenario_dir = match &args.scenario_dir {
-        Some(directory) => directory.clone(),
-        None => paths::checkout()?.join("scenarios"),
-    };
+    let scenario_dir = paths::scenarios(&args.scenario_dir)?;
     check_scenarios(&mutants, &Library::load(&scenario_dir)?)?;
     // Before a kernel is built for nothing.
-    paths::agent(args.agent.as_deref())?;
-    let output = paths::output(&args.output)?.join("mutants");
+    paths::agent(args.machine.agent.as_deref())?;
+    let output = paths::output(&args.machine.output)?.join("mutants");
     let guests = Guests::new(args, scenario_dir, output.clone())?;
 
     let jobs = jobs(&layout, &mutants);

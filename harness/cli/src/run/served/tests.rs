@@ -22,16 +22,8 @@ fn plan() -> CasePlan {
     CasePlan {
         id: "s.c".into(),
         arms: vec![Arm::Devfuse, Arm::Ext4],
-        setup: vec![],
-        register: vec![],
-        root_dir: false,
-        no_daemon: false,
-        unprivileged: false,
-        balanced: false,
         rules: Rules::from(vec![bad]),
-        trace: vec![],
-        concurrent: false,
-        phases: vec![],
+        ..CasePlan::default()
     }
 }
 

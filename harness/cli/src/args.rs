@@ -63,6 +63,8 @@ pub enum ProfileArg {
     Fast,
     /// KASAN, lockdep, hung task detection and more
     Debug,
+    /// As fast, and itself a host: has KVM on AMD
+    Kvm,
 }
 
 impl From<ProfileArg> for Profile {
@@ -70,6 +72,7 @@ impl From<ProfileArg> for Profile {
         match profile {
             ProfileArg::Fast => Profile::Fast,
             ProfileArg::Debug => Profile::Debug,
+            ProfileArg::Kvm => Profile::Kvm,
         }
     }
 }

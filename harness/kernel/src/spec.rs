@@ -29,7 +29,7 @@ pub enum SpecError {
     #[error("`{0}` cannot name a kernel of your own: it is one from the start")]
     Taken(String),
     /// No such profile.
-    #[error("no profile `{0}`: there are `fast` and `debug`")]
+    #[error("no profile `{0}`: there are `fast`, `debug` and `kvm`")]
     Profile(String),
 }
 
@@ -41,17 +41,20 @@ pub enum Profile {
     Fast,
     /// With KASAN, lockdep and the other checkers.
     Debug,
+    /// As [`Profile::Fast`], and a host of guests itself.
+    Kvm,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 2] = [Self::Fast, Self::Debug];
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Debug, Self::Kvm];
 
     /// Estimated steps of a first build, until one has been counted on this machine.
     pub(crate) const fn expected_steps(self) -> u64 {
         match self {
             Self::Fast => 1520,
             Self::Debug => 1600,
+            Self::Kvm => 1620,
         }
     }
 }
@@ -61,6 +64,7 @@ impl fmt::Display for Profile {
         f.write_str(match self {
             Self::Fast => "fast",
             Self::Debug => "debug",
+            Self::Kvm => "kvm",
         })
     }
 }
@@ -72,6 +76,7 @@ impl FromStr for Profile {
         match text {
             "fast" => Ok(Self::Fast),
             "debug" => Ok(Self::Debug),
+            "kvm" => Ok(Self::Kvm),
             other => Err(SpecError::Profile(other.to_owned())),
         }
     }
@@ -149,7 +154,7 @@ impl BuildSpec {
     pub(crate) fn local_version(&self) -> String {
         match self.profile {
             Profile::Fast => format!("-{}", self.name),
-            Profile::Debug => format!("-{}-debug", self.name),
+            profile => format!("-{}-{profile}", self.name),
         }
     }
 

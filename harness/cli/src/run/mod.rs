@@ -114,7 +114,7 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     let mut bench = prepare(args, profile)?;
     let limit = Duration::from_secs(args.timeout.map_or(
         match profile {
-            Profile::Fast => 300,
+            Profile::Fast | Profile::Kvm => 300,
             Profile::Debug => 1800,
         },
         NonZeroU64::get,

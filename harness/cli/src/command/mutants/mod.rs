@@ -140,7 +140,7 @@ fn jobs(layout: &Layout, mutants: &[Mutant]) -> Vec<(Job, BuildSpec)> {
 /// Seconds a mutant's cases may take. A guest that hangs is what some are meant to show.
 fn limit(mutant: &Mutant) -> u64 {
     mutant.seconds.unwrap_or(match mutant.profile {
-        Profile::Fast => 60,
+        Profile::Fast | Profile::Kvm => 60,
         Profile::Debug => 300,
     })
 }

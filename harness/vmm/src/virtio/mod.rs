@@ -1,0 +1,7 @@
+//! virtio devices on the MMIO transport (virtio 1.2, section 4.2).
+
+mod device;
+mod interrupt;
+
+pub use device::{Activation, ActiveQueue, Device, DeviceError};
+pub use interrupt::Interrupt;

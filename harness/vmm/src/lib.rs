@@ -4,5 +4,6 @@
 //! line, an MP table, a serial console, the in-kernel interrupt controllers.
 //! Guest memory is one memfd, which vhost-user backends map.
 
+pub mod complaints;
 pub mod memory;
 pub mod virtio;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use virtio_queue::Queue;
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::complaints::Complaints;
 use crate::memory::Memory;
 use crate::virtio::interrupt::Interrupt;
 
@@ -32,6 +33,9 @@ pub enum DeviceError {
     /// The vhost-user backend refused or is gone.
     #[error("vhost-user: {0}")]
     Backend(String),
+    /// A snapshot does not fit the device.
+    #[error("restore: {0}")]
+    State(String),
     /// The device's thread panicked.
     #[error("the device's thread panicked")]
     Panic,
@@ -76,6 +80,56 @@ pub trait Device: Debug + Send {
     fn interrupts_by_itself(&self) -> bool {
         false
     }
+
+    /// What the device knows that neither guest memory nor the queues hold.
+    /// Asked of a device that does not work.
+    fn save(&self) -> DeviceState {
+        DeviceState::None
+    }
+
+    /// Becomes the device that `state` was taken from; [`Device::activate`]
+    /// with its queues goes on from there.
+    ///
+    /// # Errors
+    /// [`DeviceError::State`]: the state is that of another kind of device.
+    fn restore(&mut self, state: &DeviceState) -> Result<(), DeviceError> {
+        match state {
+            DeviceState::None => Ok(()),
+            other => Err(DeviceError::State(format!(
+                "{} has no state, but was given {other:?}",
+                self.name()
+            ))),
+        }
+    }
+}
+
+/// What a device knows by itself, for a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeviceState {
+    /// Nothing: guest memory and the queues say it all.
+    #[default]
+    None,
+    /// A console's port.
+    Console(ConsoleState),
+}
+
+/// How far a console's port and its driver have come with each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsoleState {
+    /// The driver asked for the ports.
+    pub device_ready: bool,
+    /// The driver has the port.
+    pub port_ready: bool,
+    /// A program in the guest has the port open.
+    pub guest_open: bool,
+    /// What the driver was last told of the host's end, if anything.
+    pub told_open: Option<bool>,
+    /// The driver was told the port's name.
+    pub told_name: bool,
+    /// The driver was told of the port.
+    pub told_port: bool,
+    /// Bytes already taken from the buffer at the head of the transmit queue.
+    pub sent: usize,
 }
 
 /// What a device works with.
@@ -89,6 +143,8 @@ pub struct Activation {
     pub queues: Vec<ActiveQueue>,
     /// The way to the guest.
     pub interrupt: Arc<Interrupt>,
+    /// Where the device says what is wrong with the guest or with the host.
+    pub complaints: Complaints,
 }
 
 /// A queue and its doorbell.

@@ -13,6 +13,8 @@ pub struct Interrupt {
     /// Registered with KVM as an irqfd.
     line: EventFd,
     broken: AtomicBool,
+    /// Of the configuration space: how often it has changed.
+    generation: AtomicU32,
 }
 
 impl Interrupt {
@@ -25,6 +27,7 @@ impl Interrupt {
             status: AtomicU32::new(0),
             line: EventFd::new(libc::EFD_NONBLOCK)?,
             broken: AtomicBool::new(false),
+            generation: AtomicU32::new(0),
         })
     }
 
@@ -46,6 +49,7 @@ impl Interrupt {
     /// # Errors
     /// As [`Interrupt::used`].
     pub fn config_changed(&self) -> io::Result<()> {
+        self.generation.fetch_add(1, Ordering::SeqCst);
         self.raise(VIRTIO_MMIO_INT_CONFIG)
     }
 
@@ -72,6 +76,26 @@ impl Interrupt {
     /// The driver has taken note of these bits.
     pub fn acknowledge(&self, bits: u32) {
         self.status.fetch_and(!bits, Ordering::SeqCst);
+    }
+
+    /// How often the configuration has changed (virtio 1.2, 2.5.1).
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Takes up what a snapshot says. A status that asks for the driver's
+    /// attention raises the line, since its edge may have been lost.
+    ///
+    /// # Errors
+    /// As [`Interrupt::used`].
+    pub fn restore(&self, status: u32, broken: bool, generation: u32) -> io::Result<()> {
+        self.broken.store(broken, Ordering::SeqCst);
+        self.generation.store(generation, Ordering::SeqCst);
+        self.status.store(status, Ordering::SeqCst);
+        if status == 0 {
+            return Ok(());
+        }
+        self.line.write(1)
     }
 
     /// As new: the device was reset.

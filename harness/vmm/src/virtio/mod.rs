@@ -3,5 +3,5 @@
 mod device;
 mod interrupt;
 
-pub use device::{Activation, ActiveQueue, Device, DeviceError};
+pub use device::{Activation, ActiveQueue, ConsoleState, Device, DeviceError, DeviceState};
 pub use interrupt::Interrupt;

@@ -1,0 +1,38 @@
+//! Where a queue lies in this process.
+
+use vhost::VringConfigData;
+use virtio_queue::{Queue, QueueT};
+use vm_memory::{GuestAddress, GuestMemory};
+
+use crate::memory::Memory;
+use crate::virtio::device::DeviceError;
+
+/// Addresses in this process of a queue's three parts. Each lies in one region
+/// as a whole: neighbours in guest memory need not be neighbours here, and the
+/// backend takes an address for the start of the whole part.
+pub(super) fn addresses(
+    index: usize,
+    queue: &Queue,
+    memory: &Memory,
+) -> Result<VringConfigData, DeviceError> {
+    let size = usize::from(queue.size());
+    // Lengths: virtio 1.2, section 2.7.
+    let address = |what: &str, at: u64, len: usize| {
+        let part = memory
+            .get_slice(GuestAddress(at), len)
+            .map_err(|error| DeviceError::Queue {
+                index,
+                reason: format!("{len} bytes of {what} at {at:#x}: {error}"),
+            })?;
+        Ok::<_, DeviceError>(part.ptr_guard().as_ptr().addr() as u64)
+    };
+    Ok(VringConfigData {
+        queue_max_size: queue.max_size(),
+        queue_size: queue.size(),
+        flags: 0,
+        desc_table_addr: address("descriptor table", queue.desc_table(), 16 * size)?,
+        avail_ring_addr: address("available ring", queue.avail_ring(), 6 + 2 * size)?,
+        used_ring_addr: address("used ring", queue.used_ring(), 6 + 8 * size)?,
+        log_addr: None,
+    })
+}

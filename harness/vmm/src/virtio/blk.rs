@@ -12,8 +12,7 @@ use std::sync::Arc;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use virtio_bindings::virtio_blk::{VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO};
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
-use virtio_queue::{Queue, QueueT};
-use vmm_sys_util::eventfd::EventFd;
+use virtio_queue::Queue;
 
 pub use disk::ImageError;
 
@@ -21,8 +20,8 @@ use crate::complaints::Complaints;
 use crate::memory::Memory;
 use crate::virtio::blk::config::Config;
 use crate::virtio::blk::disk::Disk;
-use crate::virtio::chain::{Chain, ChainError};
-use crate::virtio::device::{Activation, Device, DeviceError};
+use crate::virtio::device::{Activation, ActiveQueue, Device, DeviceError};
+use crate::virtio::drain::{QueueError, Step, drain};
 use crate::virtio::interrupt::Interrupt;
 use crate::virtio::worker::Worker;
 
@@ -109,8 +108,7 @@ impl Device for Blk {
             name,
             disk,
             memory: activation.memory,
-            queue: queue.queue,
-            kick: queue.kick,
+            queue,
             interrupt: activation.interrupt,
             complaints: activation.complaints,
         };
@@ -123,7 +121,7 @@ impl Device for Blk {
             State::Working(worker) => {
                 let requests = worker.stop()?;
                 self.state = State::Idle(requests.disk);
-                Ok(vec![requests.queue])
+                Ok(vec![requests.queue.queue])
             }
             other => {
                 self.state = other;
@@ -139,8 +137,7 @@ struct Requests {
     name: String,
     disk: Disk,
     memory: Memory,
-    queue: Queue,
-    kick: EventFd,
+    queue: ActiveQueue,
     interrupt: Arc<Interrupt>,
     complaints: Complaints,
 }
@@ -149,47 +146,29 @@ impl Requests {
     /// Serves what there is. A queue that is broken is left alone from then
     /// on, until the driver resets the device.
     fn serve(&mut self) {
-        if self.interrupt.is_broken() || !self.queue.ready() {
+        if self.interrupt.is_broken() {
             return;
         }
-        if let Err(error) = self.serve_queue() {
+        let Requests {
+            name,
+            disk,
+            memory,
+            queue,
+            interrupt,
+            complaints,
+        } = self;
+        let served = drain(queue, memory, interrupt, |chain| {
+            let answer = disk.serve(chain).map_err(QueueError::request)?;
+            if let Some(complaint) = answer.complaint {
+                complaints.push(format_args!("{name}: {complaint}"));
+            }
+            Ok(Step::Used(answer.len))
+        });
+        if let Err(error) = served {
             self.complain(&error);
             if let Err(error) = self.interrupt.needs_reset() {
                 self.complain(&error);
             }
-        }
-    }
-
-    fn serve_queue(&mut self) -> Result<(), ServeError> {
-        // A driver that never runs out of requests must not keep the thread
-        // from being stopped: after a queue of them it has to come back.
-        let mut budget = self.queue.size();
-        loop {
-            self.queue.disable_notification(&self.memory)?;
-            let mut used = false;
-            while budget > 0
-                && let Some(chain) = Chain::take(&mut self.queue, &self.memory)?
-            {
-                budget -= 1;
-                let head = chain.head;
-                let answer = self.disk.serve(chain)?;
-                if let Some(complaint) = answer.complaint {
-                    self.complaints
-                        .push(format_args!("{}: {complaint}", self.name));
-                }
-                self.queue.add_used(&self.memory, head, answer.len)?;
-                used = true;
-            }
-            if used && self.queue.needs_notification(&self.memory)? {
-                self.interrupt.used()?;
-            }
-            if budget == 0 {
-                return Ok(self.kick.write(1)?);
-            }
-            if !self.queue.enable_notification(&self.memory)? {
-                return Ok(());
-            }
-            budget -= 1;
         }
     }
 
@@ -202,12 +181,12 @@ impl Requests {
 impl MutEventSubscriber for Requests {
     fn process(&mut self, _events: Events, _ops: &mut EventOps) {
         // Another wake-up may have emptied it already.
-        let _ = self.kick.read();
+        let _ = self.queue.kick.read();
         self.serve();
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        if let Err(error) = ops.add(Events::new(&self.kick, EventSet::IN)) {
+        if let Err(error) = ops.add(Events::new(&self.queue.kick, EventSet::IN)) {
             self.complaints.push(format_args!(
                 "{}: the queue can't be watched: {error:?}",
                 self.name
@@ -215,17 +194,4 @@ impl MutEventSubscriber for Requests {
         }
         self.serve();
     }
-}
-
-/// Why the queue is not served any more.
-#[derive(Debug, thiserror::Error)]
-enum ServeError {
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    #[error("{0}")]
-    Queue(#[from] virtio_queue::Error),
-    #[error(transparent)]
-    Request(#[from] request::Malformed),
-    #[error("eventfd: {0}")]
-    Eventfd(#[from] std::io::Error),
 }

@@ -74,6 +74,10 @@ pub trait Device: Debug + Send {
     /// The device has stopped all the same.
     fn deactivate(&mut self) -> Result<Vec<Queue>, DeviceError>;
 
+    /// The driver has reset the device, which does not work then: whatever it
+    /// knows of the driver is void.
+    fn reset(&mut self) {}
+
     /// Whether interrupts reach the guest without the device's doing, as from
     /// a vhost-user backend: the interrupt status then always says that a
     /// buffer may have been used.

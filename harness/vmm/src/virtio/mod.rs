@@ -2,7 +2,9 @@
 
 mod blk;
 mod chain;
+mod console;
 mod device;
+mod drain;
 mod fs;
 mod interrupt;
 mod mmio;
@@ -11,6 +13,7 @@ mod testing;
 mod worker;
 
 pub use blk::{Blk, ImageError};
+pub use console::Console;
 pub use device::{Activation, ActiveQueue, ConsoleState, Device, DeviceError, DeviceState};
 pub use fs::Fs;
 pub use interrupt::Interrupt;

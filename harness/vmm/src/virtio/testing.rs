@@ -45,6 +45,11 @@ impl Driver {
         }
     }
 
+    /// The descriptor that the next request begins with.
+    pub fn next_index(&self) -> u16 {
+        self.next
+    }
+
     pub fn table(&self) -> u64 {
         self.base
     }

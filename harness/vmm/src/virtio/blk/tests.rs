@@ -7,9 +7,9 @@ use virtio_bindings::virtio_blk::*;
 use virtio_queue::desc::RawDescriptor;
 use virtio_queue::desc::split::Descriptor;
 use vm_memory::{Bytes, GuestAddress};
+use vmm_sys_util::eventfd::EventFd;
 
 use super::*;
-use crate::virtio::device::ActiveQueue;
 use crate::virtio::testing::{self, Driver, INDIRECT, NEXT, Piece, WRITE};
 
 const MEMORY: usize = 0x2_0000;
@@ -51,9 +51,11 @@ impl Bench {
         let requests = Requests {
             name: "blk test".to_owned(),
             disk: Disk::open(image.path(), "a serial number of 28 bytes", readonly).unwrap(),
-            queue: driver.queue(),
+            queue: ActiveQueue {
+                queue: driver.queue(),
+                kick: EventFd::new(libc::EFD_NONBLOCK).unwrap(),
+            },
             memory,
-            kick: EventFd::new(libc::EFD_NONBLOCK).unwrap(),
             interrupt: Arc::new(Interrupt::new().unwrap()),
             complaints: Complaints::default(),
         };
@@ -360,9 +362,9 @@ fn more_requests_than_the_queue_holds_come_back_by_the_kick() {
     }
     bench.requests.serve();
     assert_eq!(bench.driver.given_back().len(), usize::from(SIZE));
-    assert_eq!(bench.requests.kick.read().unwrap(), 1);
+    assert_eq!(bench.requests.queue.kick.read().unwrap(), 1);
     bench.requests.serve();
-    assert!(bench.requests.kick.read().is_err());
+    assert!(bench.requests.queue.kick.read().is_err());
 }
 
 #[rstest]

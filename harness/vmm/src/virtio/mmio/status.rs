@@ -152,6 +152,7 @@ impl MmioTransport {
         if let Err(error) = self.deactivate() {
             self.complain(error);
         }
+        self.device.reset();
         self.running = Running::Idle;
         for kick in &self.kicks {
             // Empty is as good as emptied.

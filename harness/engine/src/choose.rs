@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::guest::Engine;
+use crate::kvm::Kvm;
 use crate::probe::{Verdict, probe};
 use crate::qemu::{Accel, Qemu};
 
@@ -38,23 +39,22 @@ fn decide(
     qemu: Option<&Path>,
     probe: impl FnOnce() -> Verdict,
 ) -> Result<Choice, Error> {
-    let (accel, reason) = match request {
-        Request::Qemu => (Accel::Tcg, "asked for".to_owned()),
+    let translation = || -> Box<dyn Engine> {
+        Box::new(qemu.map_or_else(
+            || Qemu::new(Accel::Tcg),
+            |binary| Qemu::with_binary(Accel::Tcg, binary),
+        ))
+    };
+    let (engine, reason): (Box<dyn Engine>, String) = match request {
+        Request::Qemu => (translation(), "asked for".to_owned()),
         Request::Auto | Request::Kvm => match probe() {
-            verdict @ Verdict::Usable => (Accel::Kvm, verdict.to_string()),
-            verdict if request == Request::Auto => (Accel::Tcg, verdict.to_string()),
+            verdict @ Verdict::Usable => (Box::new(Kvm), verdict.to_string()),
+            verdict if request == Request::Auto => (translation(), verdict.to_string()),
             verdict => return Err(Error::NoKvm(verdict.to_string())),
         },
     };
-    let engine = qemu.map_or_else(
-        || Qemu::new(accel),
-        |binary| Qemu::with_binary(accel, binary),
-    );
     let why = format!("engine {}: {reason}", engine.name());
-    Ok(Choice {
-        engine: Box::new(engine),
-        why,
-    })
+    Ok(Choice { engine, why })
 }
 
 #[cfg(test)]
@@ -63,11 +63,11 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case(Request::Auto, Verdict::Usable, "qemu+kvm", "runs")]
+    #[case(Request::Auto, Verdict::Usable, "kvm", "runs")]
     #[case(Request::Auto, Verdict::Absent, "qemu+tcg", "no /dev/kvm")]
     #[case(Request::Auto, Verdict::Forbidden, "qemu+tcg", "closed to this user")]
     #[case(Request::Auto, Verdict::Unable("int3 fails".into()), "qemu+tcg", "int3 fails")]
-    #[case(Request::Kvm, Verdict::Usable, "qemu+kvm", "runs")]
+    #[case(Request::Kvm, Verdict::Usable, "kvm", "runs")]
     #[case(Request::Qemu, Verdict::Usable, "qemu+tcg", "asked for")]
     fn takes_kvm_only_where_it_works(
         #[case] request: Request,

@@ -89,6 +89,12 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Our own machine: not built, or ended by an error of KVM's or its own.
+    #[error("the machine on KVM: {0}")]
+    Machine(lookback_vmm::Error),
+    /// The engine knows no snapshots.
+    #[error("the engine {0} takes no snapshots: they need --engine kvm")]
+    NoSnapshots(&'static str),
     /// The engine asked for cannot run here.
     #[error("--engine kvm cannot run here: {0}")]
     NoKvm(String),

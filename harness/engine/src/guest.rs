@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::os::unix::net::UnixStream;
-use std::process::ExitStatus;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -17,7 +16,21 @@ pub trait Engine: Debug + Send + Sync {
     /// Starts a guest and returns once its machine runs (not once its agent
     /// answers: that is the caller's deadline).
     fn boot(&self, spec: &GuestSpec) -> Result<Box<dyn Guest>, Error>;
+
+    /// Starts a guest that goes on where `snapshot` was taken of another: of one
+    /// with a `spec` of the same shape, whose disks hold now what they held
+    /// then. No share may have been mounted.
+    ///
+    /// Fails with [`Error::NoSnapshots`] on an engine that knows none.
+    fn restore(&self, snapshot: &Snapshot, spec: &GuestSpec) -> Result<Box<dyn Guest>, Error> {
+        let _ = (snapshot, spec);
+        Err(Error::NoSnapshots(self.name()))
+    }
 }
+
+/// A booted guest, kept in memory, to start others from.
+#[derive(Debug)]
+pub struct Snapshot(pub(crate) lookback_vmm::Snapshot);
 
 /// A running guest. Dropping it kills and reaps it and leaves no process,
 /// thread or socket behind; the console log stays.
@@ -48,15 +61,18 @@ pub trait Guest: Debug + Send {
     /// Ends the guest at once, as pulling the plug would, and reaps it.
     /// Killing a guest that has ended is no error.
     fn kill(&mut self) -> Result<(), Error>;
+
+    /// Takes a snapshot of a guest that has no share mounted and no disk in use;
+    /// the guest then goes on.
+    ///
+    /// Fails with [`Error::NoSnapshots`] on an engine that knows none.
+    fn snapshot(&mut self) -> Result<Snapshot, Error>;
 }
 
-/// How a guest ended.
+/// How a guest ended. One that resets, whether as it was told to or after a
+/// panic, ends like any other: the console tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// Status of the engine's process. A guest that resets, whether by
-    /// `reboot=t` or after a panic, ends it with success: the console tells
-    /// which.
-    pub status: ExitStatus,
     /// True if [`Guest::kill`] ended it.
     pub killed: bool,
 }

@@ -1,4 +1,5 @@
-//! Boots a guest: the [`Engine`] trait and QEMU's microvm behind it.
+//! Boots a guest: the [`Engine`] trait, and behind it our own machine on KVM and
+//! QEMU's microvm.
 //!
 //! An engine takes a [`GuestSpec`] and gives back a running [`Guest`]: a
 //! control stream, the console from its first byte, an end that can be awaited.
@@ -29,6 +30,7 @@ mod choose;
 mod console;
 mod error;
 mod guest;
+mod kvm;
 mod probe;
 mod process;
 mod qemu;
@@ -37,7 +39,8 @@ mod spec;
 
 pub use choose::{Choice, Request, choose};
 pub use error::Error;
-pub use guest::{Engine, Exit, Guest};
+pub use guest::{Engine, Exit, Guest, Snapshot};
+pub use kvm::Kvm;
 pub use probe::{Verdict, probe};
 pub use qemu::{Accel, Qemu};
 pub use socket_dir::SocketDir;

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -51,7 +50,7 @@ fn console_and_control_are_connected_and_the_end_is_seen() {
     assert_eq!(said, "hello\n");
     assert!(guest.control().is_none());
     let exit = guest.wait(soon()).unwrap().unwrap();
-    assert!(exit.status.success() && !exit.killed);
+    assert!(!exit.killed);
     let console: Vec<u8> = guest.console().unwrap().iter().flatten().collect();
     assert_eq!(console, b"early\nlate\n");
     assert_eq!(
@@ -82,7 +81,6 @@ fn a_killed_guest_says_so() {
     guest.kill().unwrap();
     let exit = guest.wait(soon()).unwrap().unwrap();
     assert!(exit.killed);
-    assert_eq!(exit.status.signal(), Some(9));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::Console;
 use crate::error::Error;
-use crate::guest::{Engine, Exit, Guest};
+use crate::guest::{Engine, Exit, Guest, Snapshot};
 use crate::process::Process;
 use crate::spec::GuestSpec;
 
@@ -193,7 +193,6 @@ impl Guest for QemuGuest {
             });
         }
         Ok(Some(Exit {
-            status,
             killed: self.killed,
         }))
     }
@@ -204,6 +203,10 @@ impl Guest for QemuGuest {
             source,
         })?;
         self.console.finish()
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, Error> {
+        Err(Error::NoSnapshots("qemu"))
     }
 }
 

@@ -18,7 +18,7 @@ PACKAGES += linux-source-6.12
 unexport LINUX_SRC
 endif
 
-.PHONY: all build deps kernel baseline test vm-test disabled-test series mutants lint \
+.PHONY: all build deps kernel baseline test vm-test kvm-test disabled-test series mutants lint \
 	clean help
 
 all: build
@@ -26,6 +26,7 @@ all: build
 help:
 	@echo 'make test      every test that needs no guest, and one short guest run'
 	@echo 'make vm-test   all scenarios in a guest, compared with plain ext4'
+	@echo 'make kvm-test  some of them on KVM, in a guest that has KVM: needs none here'
 	@echo 'make mutants   known defects brought back one at a time: who notices'
 	@echo 'make series    checkpatch.pl on each patch of the series, a build of each prefix'
 	@echo 'make disabled-test  plain virtiofs with the series compiled out, against'
@@ -60,6 +61,15 @@ test: build kernel
 vm-test: build kernel baseline
 	tools/expect-status 5 $(LOOKBACK) run --kernel baseline revalidate
 	$(LOOKBACK) run $(RUN)
+
+# The KVM engine on Linux's own kvm_amd, in a guest of QEMU's translation, and the
+# same cases on QEMU: they must end alike.
+KVM_CASES := lookup.file lookup.directory lookup.symlink lookup.permission \
+	rename.same-directory rename.across-directories rename.exchange \
+	rename.open-handles revalidate.renamed revalidate.negative-then-created smoke
+kvm-test: build kernel
+	$(LOOKBACK) kernel build --name baseline --profile kvm
+	tools/kvm-test $(LOOKBACK) target/lookback/kvm-test $(KVM_CASES)
 
 # Compiled out, the series changes nothing: the same cases end the same way as
 # without it, and both runs are clean.

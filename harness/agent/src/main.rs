@@ -1,5 +1,5 @@
-//! PID 1 of the guest: mounts the arms, runs operations, snapshots trees and
-//! reports to the host over a virtio-serial port.
+//! PID 1 of the guest: mounts the arms, runs operations, snapshots trees, runs
+//! programs of the host's, and reports to the host over a virtio-serial port.
 
 mod arms;
 mod backing;
@@ -10,9 +10,12 @@ mod devfuse;
 mod exec;
 mod guest;
 mod holders;
+mod kernel_log;
 mod mounts;
 mod panic;
 mod port;
+mod root;
+mod run_command;
 mod snapshot;
 mod watchdog;
 mod workers;
@@ -64,7 +67,7 @@ fn serve() -> Result<(), AgentError> {
     let call = |call| move |source| AgentError::Call { call, source };
     guest::prepare()?;
     let board = Board::new().map_err(call("mmap"))?;
-    watchdog::start(board).map_err(call("fork"))?;
+    let watchdog = watchdog::start(board).map_err(call("fork"))?;
     let mut port = Port::open()?;
     match port.duplicate() {
         Ok(port) => panic::report_through(port),
@@ -75,6 +78,11 @@ fn serve() -> Result<(), AgentError> {
         match port.receive()? {
             Some(ToGuest::Hello { .. }) => port.send(&ready())?,
             Some(ToGuest::RunCase(plan)) => case::run(&plan, board, &mut port)?,
+            Some(ToGuest::Exec(plan)) => run_command::run(&plan, watchdog, &mut port)?,
+            Some(ToGuest::KernelLog) => {
+                let log = kernel_log::read().map_err(|error| error.to_string());
+                port.send(&FromGuest::Log(log))?;
+            }
             Some(ToGuest::PowerOff) => {
                 nix::unistd::sync();
                 port.send(&FromGuest::Bye)?;

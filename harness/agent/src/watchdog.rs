@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollTimeout, poll};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::board::Board;
 use crate::console::say;
@@ -15,14 +15,14 @@ const STALL: Duration = Duration::from_secs(20);
 /// How often to look, in milliseconds.
 const LOOK_MS: u16 = 2_000;
 
-/// Start the watchdog.
+/// Start the watchdog; returns its process.
 ///
 /// # Errors
 /// Those of fork(2).
-pub fn start(board: &'static Board) -> nix::Result<()> {
+pub fn start(board: &'static Board) -> nix::Result<Pid> {
     // SAFETY: the agent has one thread.
     match unsafe { fork() }? {
-        ForkResult::Parent { .. } => Ok(()),
+        ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => watch(board),
     }
 }

@@ -1,7 +1,8 @@
 //! The command line.
 
 use std::{
-    num::{NonZeroU16, NonZeroU64, NonZeroUsize},
+    ffi::OsString,
+    num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize},
     path::PathBuf,
 };
 
@@ -35,6 +36,8 @@ pub enum Command {
     /// Build and list guest kernels
     #[command(subcommand)]
     Kernel(KernelCommand),
+    /// Run a command of this machine's in a guest that has KVM on AMD
+    Nested(NestedArgs),
     /// Bring known defects back one at a time, and see that they are noticed
     Mutants(MutantsArgs),
     /// List the scenarios and their cases
@@ -228,6 +231,53 @@ pub struct KernelSeriesArgs {
     /// A 6.12 source tree [default: Debian's linux-source-6.12]
     #[arg(long, env = "LINUX_SRC", value_name = "DIR")]
     pub src: Option<PathBuf>,
+}
+
+/// Runs a command of this machine's in a guest that has KVM on AMD.
+///
+/// The guest is QEMU's, translated, with SVM and nested paging emulated. The command sees this
+/// machine's files read-only, under their own paths, with /tmp and /run of its own. Its status is
+/// passed on, 128 and the number for a signal; 251 is said for a machine that can't do it, 252 for
+/// a timeout, 253 for a guest whose kernel crashed or warned.
+#[derive(Debug, clap::Args)]
+pub struct NestedArgs {
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+    /// A directory that the command may write to, made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub out: Vec<PathBuf>,
+    /// The guest's kernel: a name, with profile kvm, or the path of a vmlinux or bzImage
+    #[arg(long, default_value = lookback_kernel::BASELINE, value_name = "NAME|FILE")]
+    pub kernel: String,
+    /// More parameters for the guest's kernel
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub append: String,
+    /// Memory of the guest in MiB
+    #[arg(long, default_value = "4096", value_name = "MIB")]
+    pub memory: NonZeroU32,
+    /// CPUs of the guest
+    #[arg(long, default_value = "2", value_name = "N")]
+    pub cpus: NonZeroU32,
+    /// Seconds until the agent must have answered
+    #[arg(long, default_value = "180", value_name = "S")]
+    pub boot_timeout: NonZeroU64,
+    /// Seconds the command may take
+    #[arg(long, default_value = "1800", value_name = "S")]
+    pub timeout: NonZeroU64,
+    /// The guest agent, a static executable [default: the one built along with this program]
+    #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
+    pub agent: Option<PathBuf>,
+    /// Another QEMU, a name in $PATH or a file [default: qemu-system-x86_64]
+    #[arg(long, env = "LOOKBACK_QEMU", value_name = "FILE")]
+    pub qemu: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]

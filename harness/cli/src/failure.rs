@@ -7,6 +7,13 @@ use lookback_image::InitramfsError;
 use lookback_kernel::{Error as KernelError, SourceError};
 use lookback_report::ReportError;
 
+/// Status of a command that passes another's on: it could not be run at all.
+pub const UNABLE: u8 = 251;
+/// Of such a command: its guest did not come up, or it took too long.
+pub const GUEST_HUNG: u8 = 252;
+/// Of such a command: the guest's kernel crashed, warned or leaked.
+pub const GUEST_CRASHED: u8 = 253;
+
 /// Why a command ends without having done what was asked. The message is one
 /// line that names the thing; the exit status says whose turn it is.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +76,14 @@ pub enum Failure {
         /// What the agent found.
         why: String,
     },
+    /// The guest that should have KVM has none.
+    #[error("Linux {release} came up without KVM: {}", if said.is_empty() { "it says nothing of kvm" } else { said })]
+    NoNestedKvm {
+        /// uname -r.
+        release: String,
+        /// What its kernel says of KVM.
+        said: String,
+    },
     /// The guest ended or fell silent before its agent answered.
     #[error("{text}")]
     NoAgent {
@@ -104,6 +119,16 @@ impl Failure {
             }
             _ if self.is_of_input() => 2,
             _ => 5,
+        })
+    }
+
+    /// The same for a command that passes another's status on: 251, 252 and 253
+    /// are hardly anybody else's.
+    pub fn passing_exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::NoAgent { crashed: true, .. } => GUEST_CRASHED,
+            Self::NoAgent { crashed: false, .. } => GUEST_HUNG,
+            _ => UNABLE,
         })
     }
 

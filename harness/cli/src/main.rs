@@ -3,6 +3,7 @@
 mod args;
 mod command;
 mod failure;
+mod guest;
 mod paths;
 mod progress;
 mod run;
@@ -65,6 +66,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Kernel(KernelCommand::Build(args)) => command::kernel::build(&args),
         Command::Kernel(KernelCommand::List) => command::kernel::list(),
         Command::Kernel(KernelCommand::Series(args)) => command::kernel::series(&args),
+        Command::Nested(args) => command::nested::nested(&args),
         Command::Mutants(args) => command::mutants::mutants(&args),
         Command::List => command::list::list(),
         Command::Report(args) => command::report::report(&args),

@@ -117,8 +117,10 @@ fn mistake_of_lookback(words: &[&str]) -> Option<String> {
         return Some(format!("there is no command `{}`", command.join(" ")));
     }
     let known = options(&help);
+    // What is behind a lone `--` is another command's.
     words
         .iter()
+        .take_while(|word| **word != "--")
         .filter(|word| word.starts_with("--"))
         .map(|word| word.split('=').next().unwrap())
         .find(|option| !known.contains(option))
@@ -175,6 +177,7 @@ fn the_usage_page_is_complete() {
         "kernel build",
         "kernel list",
         "kernel series",
+        "nested",
         "mutants",
         "list",
         "report",

@@ -1,20 +1,21 @@
 //! The host-guest control protocol: postcard messages, framed by
 //! [`crate::frame`], over a virtio-serial port.
 //!
-//! The host sends [`ToGuest`], the guest answers [`FromGuest`]. One case runs
+//! The host sends [`ToGuest`], the guest answers [`FromGuest`]. One thing runs
 //! at a time: `RunCase`, then any number of `Outcomes`, `Tree` and `Note`,
-//! then `CaseDone`.
+//! then `CaseDone`; or `Exec`, then any number of `Output`, then `Exited`.
 
 use std::{fmt, str::FromStr};
 
 use lookback_ops::{Base, Line, Outcome, tree::Snapshot};
 use serde::{Deserialize, Serialize};
 
+use crate::exec::{ExecPlan, ExecStatus, Stream};
 use crate::rules::{LookupRule, Rules};
 
 /// Changes with every incompatible change of this file; the agent of another
 /// build is refused by name.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Name of the virtio-serial port (`/sys/class/virtio-ports/*/name`).
 pub const PORT: &str = "lookback.control";
@@ -250,6 +251,10 @@ pub enum ToGuest {
     },
     /// Run one case on all its arms.
     RunCase(Box<CasePlan>),
+    /// Run a program.
+    Exec(Box<ExecPlan>),
+    /// Tell what the kernel has logged so far.
+    KernelLog,
     /// Sync, unmount everything, reset the machine.
     PowerOff,
 }
@@ -318,6 +323,18 @@ pub enum FromGuest {
         /// Microseconds each arm's trace took.
         micros: Vec<(Arm, u64)>,
     },
+    /// What a program printed: the bytes of each stream whole and in order.
+    Output {
+        /// Where to.
+        stream: Stream,
+        /// What, at most [`OUTPUT_MAX`](crate::exec::OUTPUT_MAX) bytes.
+        bytes: Vec<u8>,
+    },
+    /// The program has ended and so have all it started. Every `Exec` is
+    /// answered by one.
+    Exited(ExecStatus),
+    /// Answer to `KernelLog`: the text, or why there is none.
+    Log(Result<String, String>),
     /// Answer to `PowerOff`; the machine resets next.
     Bye,
 }
@@ -325,6 +342,7 @@ pub enum FromGuest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::{Mount, MountKind};
     use crate::frame;
 
     // A type that reads as one of several in TOML needs another way over the
@@ -346,6 +364,23 @@ mod tests {
             ..CasePlan::default()
         };
         let sent = ToGuest::RunCase(Box::new(plan));
+        let bytes = frame::encode(&sent).unwrap();
+        let came: Option<ToGuest> = frame::read_frame(&mut bytes.as_slice()).unwrap();
+        assert_eq!(came, Some(sent));
+    }
+    #[test]
+    fn a_program_reaches_the_guest_byte_for_byte() {
+        let plan = ExecPlan {
+            argv: vec![b"sh".to_vec(), b"\xff\n ".to_vec()],
+            env: vec![(b"A".to_vec(), b"=\xfe".to_vec())],
+            cwd: b"/".to_vec(),
+            root: Some("host".into()),
+            mounts: vec![Mount {
+                at: b"/tmp".to_vec(),
+                what: MountKind::Tmpfs,
+            }],
+        };
+        let sent = ToGuest::Exec(Box::new(plan));
         let bytes = frame::encode(&sent).unwrap();
         let came: Option<ToGuest> = frame::read_frame(&mut bytes.as_slice()).unwrap();
         assert_eq!(came, Some(sent));

@@ -2,6 +2,7 @@
 //! and replies, and the host-guest control protocol. No I/O.
 
 pub mod control;
+pub mod exec;
 pub mod frame;
 pub mod fuse;
 pub mod reply;

@@ -1,8 +1,9 @@
-//! The commands that boot no guest themselves.
+//! The commands but `run` and `fsstress`.
 
 pub mod doctor;
 pub mod kernel;
 pub mod list;
 pub mod mutants;
+pub mod nested;
 pub mod report;
 pub mod serve;

@@ -13,11 +13,13 @@ use lookback_wire::{
 
 use crate::{
     failure::Failure,
-    run::{
+    guest::{
         folder::Folder,
+        session::{CaseReturn, Ended, Session},
+    },
+    run::{
         proof, served,
         servers::{Begun, Servers},
-        session::{CaseReturn, Ended, Session},
     },
 };
 

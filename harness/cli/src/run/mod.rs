@@ -2,20 +2,16 @@
 //! oracle → findings → report.
 
 mod case;
-mod events;
-mod folder;
-mod interrupt;
 mod places;
 mod proof;
 mod served;
 mod servers;
-mod session;
 
 use std::{
     fs,
     io::IsTerminal,
     num::NonZeroU64,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
 };
@@ -33,9 +29,14 @@ use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER, PORT};
 use crate::{
     args::{EngineArg, FsstressArgs, GuestArgs, RunArgs},
     failure::Failure,
+    guest::{
+        folder::{self, Folder},
+        image, interrupt,
+        session::Session,
+    },
     paths,
     progress::BuildProgress,
-    run::{folder::Folder, servers::Servers, session::Session},
+    run::servers::Servers,
 };
 
 /// Said where the arm `plain` is left out.
@@ -263,25 +264,6 @@ fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
         folder,
         _sockets: sockets,
     })
-}
-
-/// The file to boot. An uncompressed kernel saves the second or more that
-/// unpacking takes under translation. But it is entered by PVH, whose C code
-/// (arch/x86/platform/pvh/enlighten.c) runs before KASAN has mapped its shadow:
-/// such a kernel faults in kasan_check_range() and says nothing.
-fn image(kernel: &KernelFiles) -> PathBuf {
-    let kasan = kernel
-        .config
-        .as_ref()
-        .and_then(|path| fs::read_to_string(path).ok())
-        .is_some_and(|text| text.lines().any(|line| line == "CONFIG_KASAN=y"));
-    let (vmlinux, bzimage) = (kernel.vmlinux.as_ref(), kernel.bzimage.as_ref());
-    let image = if kasan {
-        bzimage.or(vmlinux)
-    } else {
-        vmlinux.or(bzimage)
-    };
-    image.map_or_else(|| PathBuf::from(&kernel.name), PathBuf::clone)
 }
 
 /// Runs the cases until the guest is gone. Returns whether it is still there.

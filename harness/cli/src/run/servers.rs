@@ -11,10 +11,8 @@ use lookback_wire::{
 
 use crate::{
     failure::Failure,
-    run::{
-        folder::Folder,
-        places::{PlaceError, Places},
-    },
+    guest::folder::Folder,
+    run::places::{PlaceError, Places},
 };
 
 /// The servers of the two shares, each with a directory of the run.

@@ -29,7 +29,7 @@ use nix::{
 const LIMIT: u16 = 60_000;
 
 /// Stands in for QEMU: runs the shell text that its kernel's file begins with.
-const FAKE_QEMU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/fake-qemu");
+pub const FAKE_QEMU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/fake-qemu");
 
 /// Directories of one test, instead of the checkout's and the user's.
 pub struct Sandbox {

@@ -113,7 +113,13 @@ fn start(vcpu: &VcpuFd, xsave: bool) -> Result<(), kvm_ioctls::Error> {
 fn answer(vcpu: &mut VcpuFd, components: Option<u64>, deadline: Instant) -> Result<(), String> {
     loop {
         if Instant::now() > deadline {
-            return Err("a loop of some milliseconds did not end within a second".to_owned());
+            let at = vcpu.get_regs().map_or_else(
+                |error| format!("nobody knows where: {error}"),
+                |regs| guest::instruction_at(components, regs.rip),
+            );
+            return Err(format!(
+                "some milliseconds of work did not end within a second; it was at {at}"
+            ));
         }
         let problem = match vcpu.run() {
             Ok(VcpuExit::IoOut(guest::PORT, [guest::FINE])) => return Ok(()),

@@ -52,6 +52,7 @@ impl Engine for Qemu {
     fn name(&self) -> &'static str {
         match self.accel {
             Accel::Tcg => "qemu+tcg",
+            Accel::TcgSvm => "qemu+tcg+svm",
             Accel::Kvm => "qemu+kvm",
         }
     }

@@ -16,7 +16,7 @@ use lookback_wire::{
 
 use crate::{
     failure::Failure,
-    run::events::{Event, Events},
+    guest::events::{Event, Events},
 };
 
 /// How long a guest that has said goodbye may take to be gone, and a dying one
@@ -47,6 +47,24 @@ pub enum Ended {
     TimedOut,
 }
 
+/// Why a guest says nothing more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gone {
+    /// It has ended; how that is known.
+    Died(String),
+    /// It took longer than it may, and has been killed.
+    TimedOut,
+}
+
+impl From<Gone> for Ended {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Died(why) => Self::GuestDied(why),
+            Gone::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
 /// What came back from one case.
 #[derive(Debug)]
 pub struct CaseReturn {
@@ -71,7 +89,7 @@ pub struct CaseReturn {
 #[derive(Debug)]
 pub struct Session {
     guest: Box<dyn Guest>,
-    control: UnixStream,
+    pub(super) control: UnixStream,
     events: Events,
     /// What the agent said of itself.
     pub ready: Ready,
@@ -168,30 +186,46 @@ impl Session {
             return back;
         }
         loop {
-            match self.events.next(deadline) {
-                Some(Event::Message(message)) => {
+            match self.message(deadline, &mut back.findings) {
+                Ok(message) => {
                     if self.take(message, plan, &mut back) {
                         return back;
                     }
                 }
-                Some(Event::Finding(finding)) => back.findings.push(*finding),
-                Some(Event::ControlClosed(error)) => {
-                    self.last_words(&mut back.findings);
-                    let why = error.map_or_else(String::new, |error| format!(": {error}"));
-                    back.ended = Ended::GuestDied(format!("the guest ended{why}"));
+                Err(gone) => {
+                    back.ended = gone.into();
                     return back;
+                }
+            }
+        }
+    }
+
+    /// The agent's next message, or why there is none: the guest has ended, or
+    /// it had not answered by the deadline and was killed. What the kernel
+    /// complains about meanwhile, its last words included, goes to `findings`.
+    pub(super) fn message(
+        &mut self,
+        deadline: Instant,
+        findings: &mut Vec<Finding>,
+    ) -> Result<FromGuest, Gone> {
+        loop {
+            match self.events.next(deadline) {
+                Some(Event::Message(message)) => return Ok(message),
+                Some(Event::Finding(finding)) => findings.push(*finding),
+                Some(Event::ControlClosed(error)) => {
+                    self.last_words(findings);
+                    let why = error.map_or_else(String::new, |error| format!(": {error}"));
+                    return Err(Gone::Died(format!("the guest ended{why}")));
                 }
                 Some(Event::ConsoleClosed) => {
-                    back.ended = Ended::GuestDied("the guest ended".into());
-                    return back;
+                    return Err(Gone::Died("the guest ended".into()));
                 }
                 None => {
-                    back.ended = Ended::TimedOut;
                     if let Err(error) = self.guest.kill() {
-                        back.broken.push(error.to_string());
+                        tracing::warn!("{error}");
                     }
-                    self.last_words(&mut back.findings);
-                    return back;
+                    self.last_words(findings);
+                    return Err(Gone::TimedOut);
                 }
             }
         }

@@ -2,6 +2,10 @@
 
 mod config;
 mod disk;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod model;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -49,12 +49,14 @@ impl<'m> Chain<'m> {
             writable: Buffers::default(),
         };
         let mut ended = false;
+        let mut writable_begun = false;
         for descriptor in chain {
             ended = !descriptor.has_next();
             let to_write = descriptor.is_write_only();
-            if !to_write && !taken.writable.0.is_empty() {
+            if writable_begun && !to_write {
                 return Err(ChainError::Order(head));
             }
+            writable_begun = to_write;
             let (address, len) = (descriptor.addr(), descriptor.len());
             let outside = || ChainError::Outside {
                 head,

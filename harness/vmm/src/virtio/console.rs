@@ -7,6 +7,8 @@
 //! until the guest has room for them, and in the guest until the socket has.
 
 mod control;
+#[cfg(test)]
+mod hostile;
 mod port;
 mod serving;
 #[cfg(test)]

@@ -5,6 +5,10 @@
 //! device ([`status`]); a driver that writes others is ignored and complained
 //! about, since it can't be told.
 
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod hostile;
 mod queues;
 mod state;
 mod status;

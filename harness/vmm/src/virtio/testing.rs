@@ -1,11 +1,14 @@
 //! The driver's side of a virtqueue, for tests.
 
+pub mod hostile;
+
 use std::os::fd::AsRawFd;
+use std::ptr::null_mut;
 
 use virtio_queue::desc::RawDescriptor;
 use virtio_queue::desc::split::{Descriptor, VirtqUsedElem};
 use virtio_queue::{Queue, QueueT};
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestRegionMmap, MmapRegion};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
@@ -21,6 +24,27 @@ pub type Piece = (u64, u32, bool);
 /// Guest memory from address 0 on.
 pub fn memory(len: usize) -> Memory {
     Memory::from_ranges(&[(GuestAddress(0), len)]).unwrap()
+}
+
+/// Memory with a page on either side that nobody may touch: whoever does ends
+/// the program, and a system call that is told to fails with EFAULT.
+pub fn guarded_memory(len: usize) -> Memory {
+    const PAGE: usize = 4096;
+    let whole = len + 2 * PAGE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping, where the kernel likes; nothing is replaced.
+    let start = unsafe { libc::mmap(null_mut(), whole, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED);
+    // SAFETY: one page into a mapping that is two pages longer.
+    let inner = unsafe { start.byte_add(PAGE) };
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: these pages are ours, and nothing refers to them yet.
+    assert_eq!(unsafe { libc::mprotect(inner, len, prot) }, 0);
+    // SAFETY: they are mapped with this length and these flags, and stay so
+    // until the program ends.
+    let region = unsafe { MmapRegion::build_raw(inner.cast(), len, prot, flags) }.unwrap();
+    let region = GuestRegionMmap::new(region, GuestAddress(0)).unwrap();
+    Memory::from_regions(vec![region]).unwrap()
 }
 
 /// A queue's driver, with its table and rings one behind the other.

@@ -1,5 +1,8 @@
 //! A thread that serves one device's events.
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::io;
 use std::os::fd::AsRawFd;

@@ -2,6 +2,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rstest::rstest;
 use vm_memory::{Bytes, GuestAddress};
@@ -337,6 +338,7 @@ fn a_full_socket_keeps_the_guests_buffers() {
         bench.serving.serve();
         heard.extend(bench.host_hears());
         rounds += 1;
+        assert!(rounds < 1000, "{} bytes of {}", heard.len(), sent.len());
     }
     assert!(heard == sent);
     assert!(rounds > 1, "the socket took {} bytes at once", sent.len());
@@ -451,6 +453,31 @@ fn megabytes_flow_both_ways() {
     console.deactivate().unwrap();
 }
 
+/// The driver's interrupt comes when the device has found the socket empty, so
+/// what comes then has to wake it up.
+#[test]
+fn the_socket_wakes_the_device_up() {
+    let mut guest = Guest::new();
+    let (mut host, socket) = UnixStream::pair().unwrap();
+    let mut console = Console::new("agent", socket).unwrap();
+    let (activation, interrupt) = activation(&guest, guest.active());
+    guest.control(0, PORT_OPEN, 1);
+    for _ in 0..4 {
+        guest.offer_room(RECEIVE, ROOM);
+    }
+    host.write_all(&[0]).unwrap();
+    console.activate(activation).unwrap();
+    for byte in 0..4 {
+        let mut heard = guest.take(RECEIVE);
+        while heard.is_empty() {
+            await_readable(interrupt.line());
+            heard = guest.take(RECEIVE);
+        }
+        assert_eq!(heard, [[byte]]);
+        host.write_all(&[byte + 1]).unwrap();
+    }
+}
+
 /// A snapshot in the middle of a buffer: the new stream gets the rest.
 #[test]
 fn a_restored_console_goes_on_with_a_new_stream() {
@@ -469,8 +496,10 @@ fn a_restored_console_goes_on_with_a_new_stream() {
     guest.memory.write_slice(&data, all).unwrap();
     guest.drivers[TRANSMIT].submit(&[(all.0, 0x8_0000, false)]);
     console.activate(first).unwrap();
-    while guest.take(CONTROL_RECEIVE).len() < 3 {
+    let mut told = guest.take(CONTROL_RECEIVE).len();
+    while told < 3 {
         await_readable(interrupt.line());
+        told += guest.take(CONTROL_RECEIVE).len();
     }
     let queues = console.deactivate().unwrap();
     let state = console.save();
@@ -490,6 +519,8 @@ fn a_restored_console_goes_on_with_a_new_stream() {
     let active = active.collect::<Vec<_>>().try_into().unwrap();
     let (second, interrupt) = activation(&guest, active);
     console.activate(second).unwrap();
+    host.set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     let mut rest = vec![0; data.len() - heard.len()];
     host.read_exact(&mut rest).unwrap();
     heard.extend(rest);

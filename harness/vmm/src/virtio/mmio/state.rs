@@ -1,5 +1,6 @@
 //! A transport and its device, for a snapshot.
 
+use virtio_bindings::virtio_config::VIRTIO_CONFIG_S_FEATURES_OK;
 use virtio_queue::{Queue, QueueState};
 
 use super::{MmioTransport, Running};
@@ -9,16 +10,16 @@ use crate::virtio::device::{DeviceError, DeviceState};
 /// a new one. Guest memory, which the queues lie in, is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportState {
-    device_type: u32,
+    pub(super) device_type: u32,
     device: DeviceState,
     /// Whether the device was at work.
     active: bool,
     status: u32,
     device_features_select: u32,
     driver_features_select: u32,
-    driver_features: u64,
+    pub(super) driver_features: u64,
     queue_select: u32,
-    queues: Vec<QueueState>,
+    pub(super) queues: Vec<QueueState>,
     interrupt_status: u32,
     broken: bool,
     config_generation: u32,
@@ -74,7 +75,9 @@ impl MmioTransport {
         if state.device_type != self.device.device_type() {
             return Err(mismatch("the snapshot has a device of another type"));
         }
-        if state.driver_features & !self.device.features() != 0 {
+        // What the driver has only written so far may be anything.
+        let agreed = state.status & VIRTIO_CONFIG_S_FEATURES_OK != 0;
+        if agreed && state.driver_features & !self.device.features() != 0 {
             return Err(mismatch(
                 "the snapshot's driver uses features that are not offered",
             ));

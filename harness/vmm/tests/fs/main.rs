@@ -10,7 +10,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use lookback_fs_backend::{Backend, BackendConfig, BackendHandle};
 use lookback_vmm::virtio::{Device, DeviceError, Fs};
@@ -307,15 +309,14 @@ fn what_was_begun_is_waited_for() {
     let mut fs = Fs::connect("t", &peer.socket()).unwrap();
     fs.activate(guest.activation(guest.fresh_queues())).unwrap();
     guest.set_used(HIPRIO, 3);
-    let queues = thread::scope(|scope| {
-        let stopping = scope.spawn(|| fs.deactivate().unwrap());
-        for done in 1..=3 {
-            thread::yield_now();
-            assert!(!stopping.is_finished());
-            guest.set_used(REQUESTS, done);
-        }
-        stopping.join().unwrap()
-    });
+    guest.set_used(REQUESTS, 2);
+    let (done, stopped) = mpsc::channel();
+    let stopping = thread::spawn(move || done.send(fs.deactivate()).unwrap());
+    let early = stopped.recv_timeout(Duration::from_millis(100));
+    assert!(early.is_err(), "{early:?}");
+    guest.set_used(REQUESTS, 3);
+    let queues = stopped.recv().unwrap().unwrap();
+    stopping.join().unwrap();
     assert_eq!(queues[REQUESTS].next_avail(), 3);
     assert_eq!(queues[REQUESTS].next_used(), 3);
 }
@@ -332,6 +333,8 @@ fn nobody_waits_for_a_backend_that_is_gone() {
     let mut queues = guest.fresh_queues();
     queues[HIPRIO].set_ready(false);
     fs.activate(guest.activation(queues)).unwrap();
+    let start = Instant::now();
     let error = fs.deactivate().unwrap_err().to_string();
+    assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(error, "queue 1: 3 requests were begun and not finished");
 }

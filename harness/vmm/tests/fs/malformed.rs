@@ -18,6 +18,8 @@ const MIB: u64 = 1 << 20;
 /// Two neighbours and one apart.
 const REGIONS: [Range<u64>; 3] = [0..64 * KIB, 64 * KIB..128 * KIB, MIB..MIB + 64 * KIB];
 
+const END: u64 = 128 * KIB;
+
 fn memory() -> Memory {
     let ranges = REGIONS.map(|range| {
         let file = tempfile::tempfile().unwrap();
@@ -155,7 +157,12 @@ const GOOD: Layout = Layout {
 #[case::inside(GOOD, true)]
 #[case::to_the_last_byte(Layout { size: 512, table: 56 * KIB, ..GOOD }, true)]
 #[case::over_into_the_neighbour(Layout { size: 512, table: 60 * KIB, ..GOOD }, false)]
-#[case::over_the_end(Layout { used: 128 * KIB - 2048, ..GOOD }, false)]
+#[case::table_fits(Layout { table: END - 16 * 256, ..GOOD }, true)]
+#[case::table_does_not(Layout { table: END - 16 * 255, ..GOOD }, false)]
+#[case::avail_fits(Layout { avail: END - 518, ..GOOD }, true)]
+#[case::avail_does_not(Layout { avail: END - 516, ..GOOD }, false)]
+#[case::used_fits(Layout { used: END - 2056, ..GOOD }, true)]
+#[case::used_does_not(Layout { used: END - 2052, ..GOOD }, false)]
 #[case::from_the_hole_into_memory(Layout { avail: MIB - 4, ..GOOD }, false)]
 #[case::in_the_hole(Layout { used: MIB / 2, ..GOOD }, false)]
 #[case::beyond_all(Layout { table: 1 << 40, ..GOOD }, false)]
@@ -164,6 +171,31 @@ fn a_part_lies_in_one_region(#[case] layout: Layout, #[case] good: bool) {
     assert_eq!(layout.is_good(), good);
     check([GOOD, layout]);
     check([layout, GOOD]);
+}
+
+#[test]
+fn a_queue_that_is_not_ready_is_not_spoken_of() {
+    let peer = Peer::spawn(Answers::default());
+    let mut guest = Guest::new(VERSION_1);
+    guest.memory = memory();
+    let mut fs = Fs::connect("t", &peer.socket()).unwrap();
+    // What a driver left in its registers is no queue.
+    let nowhere = Layout {
+        table: MIB / 2,
+        ..GOOD
+    };
+    let mut queues = [nowhere, GOOD].map(Layout::queue);
+    queues[0].set_ready(false);
+    fs.activate(guest.activation(queues.into())).unwrap();
+    let back = fs.deactivate().unwrap();
+    assert_eq!(back.len(), 2);
+    drop(fs);
+    let heard = peer.heard();
+    let about_a_queue = heard
+        .iter()
+        .filter(|m| (peer::SET_VRING_NUM..=peer::SET_VRING_CALL).contains(&m.request));
+    let indices: Vec<u8> = about_a_queue.map(|m| m.payload[0]).collect();
+    assert_eq!(indices, [1; 6], "{heard:x?}");
 }
 
 /// Mostly about the ends of regions, where a check can be off.

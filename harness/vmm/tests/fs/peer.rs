@@ -7,13 +7,15 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
 
-pub const SET_OWNER: u32 = 3;
 pub const GET_FEATURES: u32 = 1;
 pub const SET_FEATURES: u32 = 2;
+pub const SET_OWNER: u32 = 3;
 pub const SET_MEM_TABLE: u32 = 5;
+pub const SET_VRING_NUM: u32 = 8;
 pub const SET_VRING_ADDR: u32 = 9;
 pub const GET_VRING_BASE: u32 = 11;
 pub const SET_VRING_KICK: u32 = 12;
+pub const SET_VRING_CALL: u32 = 13;
 pub const GET_PROTOCOL_FEATURES: u32 = 15;
 pub const GET_QUEUE_NUM: u32 = 17;
 pub const SET_VRING_ENABLE: u32 = 18;

@@ -4,8 +4,8 @@
 
 mod connection;
 mod deadline;
+mod hang_up;
 mod rings;
-mod watch;
 
 use std::fmt;
 use std::path::Path;
@@ -16,8 +16,9 @@ use virtio_queue::{Queue, QueueT};
 
 use crate::memory::Memory;
 use crate::virtio::device::{Activation, ActiveQueue, Device, DeviceError};
+use crate::virtio::worker::Worker;
 use connection::{Connection, Start};
-use watch::Watch;
+use hang_up::HangUp;
 
 /// Bytes of a tag at most, and where the number of request queues follows.
 const MAX_TAG: usize = 36;
@@ -42,7 +43,7 @@ pub struct Fs {
 struct Active {
     memory: Memory,
     queues: Vec<Queue>,
-    watch: Watch,
+    watch: Worker<HangUp>,
 }
 
 impl Fs {
@@ -52,10 +53,12 @@ impl Fs {
     /// # Errors
     /// [`DeviceError::Backend`], which names the socket: nobody listens there,
     /// nobody answers, or who does is no backend this device can use. Or the
-    /// tag has not 1 to 36 bytes.
+    /// tag has not 1 to 36 bytes, or has a zero among them.
     pub fn connect(tag: &str, socket: &Path) -> Result<Self, DeviceError> {
         let config = config(tag).ok_or_else(|| {
-            DeviceError::Backend(format!("tag {tag:?}: a tag has 1 to {MAX_TAG} bytes"))
+            DeviceError::Backend(format!(
+                "tag {tag:?}: a tag has 1 to {MAX_TAG} bytes, none of them 0"
+            ))
         })?;
         Ok(Fs {
             tag: tag.to_owned(),
@@ -122,16 +125,13 @@ impl Device for Fs {
         });
         let mut queues: Vec<_> = queues.into_iter().map(|active| active.queue).collect();
         let watched = started.and_then(|()| {
-            let complaint = format!(
-                "{}: the backend on {} hung up, the share is lost",
-                self.name(),
-                self.connection.socket()
-            );
-            Watch::start(self.connection.stream()?, move || {
-                complaints.push(complaint);
-                // Fails only with 2^64 - 2 interrupts pending.
-                let _ = interrupt.needs_reset();
-            })
+            let watch = HangUp {
+                stream: self.connection.stream()?,
+                name: format!("{} on {}", self.name(), self.connection.socket()),
+                interrupt,
+                complaints,
+            };
+            Worker::start(&self.name(), watch)
         });
         match watched {
             Ok(watch) => {
@@ -144,7 +144,7 @@ impl Device for Fs {
             }
             Err(error) => {
                 // The error that matters is the first one.
-                let _ = self.connection.stop(&memory, &mut queues);
+                let _ = self.connection.take_back(&mut queues);
                 Err(error)
             }
         }
@@ -172,7 +172,7 @@ impl Device for Fs {
 /// The tag, zero-padded, and the number of request queues, little endian.
 fn config(tag: &str) -> Option<[u8; MAX_TAG + 4]> {
     let mut config = [0; MAX_TAG + 4];
-    if tag.is_empty() || tag.len() > MAX_TAG {
+    if tag.is_empty() || tag.len() > MAX_TAG || tag.contains('\0') {
         return None;
     }
     config[..tag.len()].copy_from_slice(tag.as_bytes());

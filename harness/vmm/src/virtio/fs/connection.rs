@@ -103,20 +103,25 @@ impl Connection {
         self.converse(|connection| connection.send_start(start))
     }
 
-    /// Takes the queues that are ready back from the backend and notes in them
-    /// how far it has come.
+    /// Takes the queues that are ready back from the backend, waits for the
+    /// requests it has begun and notes in the queues how far it has come.
     pub(super) fn stop(
         &mut self,
         memory: &Memory,
         queues: &mut [Queue],
     ) -> Result<(), DeviceError> {
-        self.converse(|connection| connection.send_stop(queues))?;
+        self.take_back(queues)?;
         let until = Instant::now() + PATIENCE;
         for (index, queue) in queues.iter_mut().enumerate().filter(|(_, q)| q.ready()) {
             let used = self.finished(index, queue, memory, until)?;
             queue.set_next_used(used);
         }
         Ok(())
+    }
+
+    /// As [`Connection::stop`], but with no regard to requests being served.
+    pub(super) fn take_back(&mut self, queues: &mut [Queue]) -> Result<(), DeviceError> {
+        self.converse(|connection| connection.send_stop(queues))
     }
 
     fn converse<T>(

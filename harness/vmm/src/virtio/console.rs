@@ -6,6 +6,8 @@
 //! closed when the socket's peer has said its last. Bytes stay in the socket
 //! until the guest has room for them, and in the guest until the socket has.
 
+#[cfg(test)]
+mod bench;
 mod control;
 #[cfg(test)]
 mod hostile;

@@ -5,6 +5,7 @@ pub mod hostile;
 use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
 
+use event_manager::{EventManager, MutEventSubscriber};
 use virtio_queue::desc::RawDescriptor;
 use virtio_queue::desc::split::{Descriptor, VirtqUsedElem};
 use virtio_queue::{Queue, QueueT};
@@ -161,4 +162,14 @@ pub fn await_readable(event: &EventFd) {
     let ready = epoll.wait(10_000, &mut [EpollEvent::default()]).unwrap();
     assert_eq!(ready, 1, "nothing came");
     event.read().unwrap();
+}
+
+/// Serves events until there are none, and fails if there always are.
+pub fn settle<S: MutEventSubscriber>(manager: &mut EventManager<S>) {
+    for _ in 0..10 {
+        if manager.run_with_timeout(0).unwrap() == 0 {
+            return;
+        }
+    }
+    panic!("a busy loop");
 }

@@ -1,6 +1,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 
+use event_manager::{EventManager, SubscriberOps};
 use rstest::rstest;
 use tempfile::NamedTempFile;
 use virtio_bindings::virtio_blk::*;
@@ -365,6 +366,24 @@ fn more_requests_than_the_queue_holds_come_back_by_the_kick() {
     assert_eq!(bench.requests.queue.kick.read().unwrap(), 1);
     bench.requests.serve();
     assert!(bench.requests.queue.kick.read().is_err());
+}
+
+#[test]
+fn a_notification_is_served_once() {
+    let Bench {
+        image: _image,
+        mut driver,
+        requests,
+    } = Bench::new(false);
+    let kick = requests.queue.kick.try_clone().unwrap();
+    let mut manager = EventManager::new().unwrap();
+    manager.add_subscriber(requests);
+    for _ in 0..3 {
+        driver.submit(&[(HEADER, 16, false), (STATUS, 1, true)]);
+        kick.write(1).unwrap();
+        testing::settle(&mut manager);
+        assert_eq!(driver.given_back().len(), 1);
+    }
 }
 
 #[rstest]

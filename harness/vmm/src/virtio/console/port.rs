@@ -57,7 +57,7 @@ impl Port {
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    self.complain(&format!("the socket can't be read: {error}"));
+                    self.lost("read", &error);
                     self.stream.open = false;
                     break;
                 }
@@ -93,7 +93,7 @@ impl Port {
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Wait),
                     Err(error) => {
-                        self.complain(&format!("the socket can't be written: {error}"));
+                        self.lost("written", &error);
                         self.stream.listened_to = false;
                     }
                 }
@@ -101,6 +101,14 @@ impl Port {
         }
         self.state.sent = 0;
         Ok(Step::Used(0))
+    }
+
+    /// A host that went away did so on its own account.
+    fn lost(&self, what: &str, error: &io::Error) {
+        use ErrorKind::{BrokenPipe, ConnectionReset};
+        if !matches!(error.kind(), BrokenPipe | ConnectionReset) {
+            self.complain(&format!("the socket can't be {what}: {error}"));
+        }
     }
 
     pub fn complain(&self, what: &str) {

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use super::tsc;
 use crate::error::Error;
 use crate::spec::GuestSpec;
 
@@ -92,7 +93,7 @@ fn machine(args: &mut Arguments, spec: &GuestSpec, accel: Accel) {
         "-M",
         "microvm,acpi=off,memory-backend=mem,pit=on,pic=on,rtc=on,isa-serial=on",
     );
-    let (accel, cpu) = match accel {
+    let (translator, cpu) = match accel {
         Accel::Tcg => ("tcg,thread=multi", "max"),
         // QEMU (7.2) does not let an XSETBV in a nested guest exit to KVM, which
         // then knows another XCR0 than is in force: sizes that CPUID tells are
@@ -100,7 +101,7 @@ fn machine(args: &mut Arguments, spec: &GuestSpec, accel: Accel) {
         Accel::TcgSvm => ("tcg,thread=multi", "max,+svm,-xsave"),
         Accel::Kvm => ("kvm", "host"),
     };
-    args.pair("-accel", accel);
+    args.pair("-accel", translator);
     args.pair("-cpu", cpu);
     let size = format!("{}M", spec.memory_mib);
     args.pair("-m", &size);
@@ -118,15 +119,20 @@ fn machine(args: &mut Arguments, spec: &GuestSpec, accel: Accel) {
     args.pair("-global", "virtio-mmio.force-legacy=false");
     args.pair("-kernel", spec.kernel.as_os_str());
     args.pair("-initrd", spec.initramfs.as_os_str());
-    args.pair("-append", &cmdline(spec));
+    args.pair("-append", &cmdline(spec, accel));
 }
 
 /// The kernel's command line. QEMU adds `virtio_mmio.device=` for each device.
-fn cmdline(spec: &GuestSpec) -> String {
+fn cmdline(spec: &GuestSpec, accel: Accel) -> String {
     // reboot=t: microvm has no power-off; a triple fault under -no-reboot ends
     // QEMU. panic=-1 takes that way at once, oops=panic keeps a damaged kernel
     // from going on. printk.time=1 tells the kernel's lines from a program's.
     let mut line = "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1".to_owned();
+    if accel != Accel::Kvm {
+        // Calibration and the clocksource watchdog compare clocks that a loaded
+        // host stops at different times.
+        line.push_str(&format!(" tsc_early_khz={} tsc=reliable", tsc::khz()));
+    }
     let extra = spec.cmdline.trim();
     if !extra.is_empty() {
         line.push(' ');
@@ -226,7 +232,6 @@ mod tests {
     #[rstest]
     #[case("-kernel", &["/k/bzImage"])]
     #[case::a_plain_path_keeps_its_comma("-initrd", &["/k/a,b.cpio"])]
-    #[case("-append", &["console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1 nokaslr quiet"])]
     #[case("-smp", &["3"])]
     #[case("-object", &["memory-backend-memfd,id=mem,size=640M,share=on"])]
     #[case("-m", &["640M"])]
@@ -250,6 +255,25 @@ mod tests {
     fn accelerates(#[case] accel: Accel, #[case] name: &str, #[case] cpu: &str) {
         assert_eq!(values(&spec(), accel, "-accel"), [name]);
         assert_eq!(values(&spec(), accel, "-cpu"), [cpu]);
+    }
+
+    #[rstest]
+    #[case(Accel::Kvm, false)]
+    #[case(Accel::Tcg, true)]
+    #[case(Accel::TcgSvm, true)]
+    fn tells_the_kernel_what_it_may_not_find_out(#[case] accel: Accel, #[case] rate: bool) {
+        let line = &values(&spec(), accel, "-append")[0];
+        assert!(
+            line.starts_with(
+                "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1 "
+            )
+        );
+        assert!(
+            line.ends_with(" nokaslr quiet"),
+            "what is asked for comes last"
+        );
+        let khz = format!(" tsc_early_khz={} ", tsc::khz());
+        assert_eq!(line.contains(&khz), rate, "{line}");
     }
 
     #[rstest]

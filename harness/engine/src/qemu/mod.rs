@@ -2,6 +2,7 @@
 
 mod args;
 mod monitor;
+mod tsc;
 
 use std::fs::File;
 use std::io;

@@ -127,6 +127,14 @@ pub fn uptime() -> Duration {
         .map_or(Duration::ZERO, Duration::from)
 }
 
+/// Set the clock to this time since 1970.
+///
+/// # Errors
+/// Those of clock_settime(2).
+pub fn set_clock(time: Duration) -> nix::Result<()> {
+    nix::time::clock_settime(nix::time::ClockId::CLOCK_REALTIME, time.into())
+}
+
 /// Write everything back, then drop the page cache and all unused dentries and inodes.
 ///
 /// # Errors

@@ -83,6 +83,11 @@ fn serve() -> Result<(), AgentError> {
                 let log = kernel_log::read().map_err(|error| error.to_string());
                 port.send(&FromGuest::Log(log))?;
             }
+            Some(ToGuest::SetClock(time)) => {
+                if let Err(errno) = guest::set_clock(time) {
+                    port.send(&FromGuest::Broken(format!("set the clock: {errno}")))?;
+                }
+            }
             Some(ToGuest::PowerOff) => {
                 nix::unistd::sync();
                 port.send(&FromGuest::Bye)?;

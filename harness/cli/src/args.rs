@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use lookback_engine::Request;
 use lookback_kernel::Profile;
 use lookback_ops::fsstress::Mix;
 use lookback_wire::control::Arm;
@@ -38,6 +39,9 @@ pub enum Command {
     Kernel(KernelCommand),
     /// Run a command of this machine's in a guest that has KVM on AMD
     Nested(NestedArgs),
+    /// Measure how fast it is
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Bring known defects back one at a time, and see that they are noticed
     Mutants(MutantsArgs),
     /// List the scenarios and their cases
@@ -57,6 +61,16 @@ pub enum EngineArg {
     Kvm,
     /// QEMU without KVM
     Qemu,
+}
+
+impl From<EngineArg> for Request {
+    fn from(engine: EngineArg) -> Self {
+        match engine {
+            EngineArg::Auto => Request::Auto,
+            EngineArg::Kvm => Request::Kvm,
+            EngineArg::Qemu => Request::Qemu,
+        }
+    }
 }
 
 /// How the guest kernel is built.
@@ -290,6 +304,30 @@ pub struct MutantsArgs {
     pub mutant_dir: Option<PathBuf>,
     #[command(flatten)]
     pub scenario_dir: ScenarioDirArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// From nothing to an agent that answers: each engine that works here, and snapshots
+    Boot(BenchBootArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BenchBootArgs {
+    /// Guests of each kind
+    #[arg(long, default_value = "5", value_name = "N")]
+    pub runs: NonZeroU32,
+    /// A kernel's name (see `lookback kernel list`), or the path of a vmlinux or bzImage
+    #[arg(long, default_value = lookback_kernel::PATCHED, value_name = "NAME|FILE")]
+    pub kernel: String,
+    /// Which build of a named kernel
+    #[arg(long, value_enum, default_value = "fast")]
+    pub profile: ProfileArg,
+    /// Seconds until the agent must have answered
+    #[arg(long, default_value = "180", value_name = "S")]
+    pub boot_timeout: NonZeroU64,
     #[command(flatten)]
     pub machine: MachineArgs,
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::{Args, Command, KernelCommand},
+    args::{Args, BenchCommand, Command, KernelCommand},
     failure::Failure,
 };
 
@@ -67,6 +67,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Kernel(KernelCommand::List) => command::kernel::list(),
         Command::Kernel(KernelCommand::Series(args)) => command::kernel::series(&args),
         Command::Nested(args) => command::nested::nested(&args),
+        Command::Bench(BenchCommand::Boot(args)) => command::bench::boot(&args),
         Command::Mutants(args) => command::mutants::mutants(&args),
         Command::List => command::list::list(),
         Command::Report(args) => command::report::report(&args),

@@ -178,6 +178,7 @@ fn the_usage_page_is_complete() {
         "kernel list",
         "kernel series",
         "nested",
+        "bench boot",
         "mutants",
         "list",
         "report",

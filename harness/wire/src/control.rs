@@ -8,6 +8,8 @@
 use std::{fmt, str::FromStr};
 
 use lookback_ops::{Base, Line, Outcome, tree::Snapshot};
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::exec::{ExecPlan, ExecStatus, Stream};
@@ -15,7 +17,7 @@ use crate::rules::{LookupRule, Rules};
 
 /// Changes with every incompatible change of this file; the agent of another
 /// build is refused by name.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Name of the virtio-serial port (`/sys/class/virtio-ports/*/name`).
 pub const PORT: &str = "lookback.control";
@@ -255,6 +257,8 @@ pub enum ToGuest {
     Exec(Box<ExecPlan>),
     /// Tell what the kernel has logged so far.
     KernelLog,
+    /// The time since 1970, for a guest that goes on from a snapshot.
+    SetClock(Duration),
     /// Sync, unmount everything, reset the machine.
     PowerOff,
 }

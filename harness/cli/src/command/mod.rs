@@ -1,5 +1,6 @@
 //! The commands but `run` and `fsstress`.
 
+pub mod bench;
 pub mod doctor;
 pub mod kernel;
 pub mod list;

@@ -2,10 +2,10 @@
 
 use std::{
     os::unix::net::UnixStream,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use lookback_engine::{Engine, Guest, GuestSpec};
+use lookback_engine::{Engine, Guest, GuestSpec, Snapshot};
 use lookback_oracle::CaseRun;
 use lookback_report::Problem;
 use lookback_triage::Finding;
@@ -91,6 +91,8 @@ pub struct Session {
     guest: Box<dyn Guest>,
     pub(super) control: UnixStream,
     events: Events,
+    /// How long the engine took to have its machine running.
+    pub machine_after: Duration,
     /// What the agent said of itself.
     pub ready: Ready,
     /// What the kernel complained about before the first case.
@@ -100,8 +102,42 @@ pub struct Session {
 impl Session {
     /// Boots a guest and waits for its agent.
     pub fn boot(engine: &dyn Engine, spec: &GuestSpec, limit: Duration) -> Result<Self, Failure> {
-        let deadline = Instant::now() + limit;
-        let mut guest = engine.boot(spec)?;
+        let began = Instant::now();
+        Self::greet(engine.boot(spec)?, spec, began, limit, &[])
+    }
+
+    /// Has a guest go on where `snapshot` was taken of another session's, and
+    /// waits for its agent.
+    pub fn restore(
+        engine: &dyn Engine,
+        snapshot: &Snapshot,
+        spec: &GuestSpec,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let guest = engine.restore(snapshot, spec)?;
+        // Its clock stood still since.
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self::greet(guest, spec, began, limit, &[ToGuest::SetClock(now)])
+    }
+
+    /// Takes a snapshot of a guest between two cases, when nothing is mounted.
+    pub fn snapshot(&mut self) -> Result<Snapshot, lookback_engine::Error> {
+        self.guest.snapshot()
+    }
+
+    /// Waits for the agent of a guest that is told these things first.
+    fn greet(
+        mut guest: Box<dyn Guest>,
+        spec: &GuestSpec,
+        began: Instant,
+        limit: Duration,
+        first: &[ToGuest],
+    ) -> Result<Self, Failure> {
+        let machine_after = began.elapsed();
+        let deadline = began + limit;
         let (Some(control), Some(console)) = (guest.control(), guest.console()) else {
             return Err(Failure::NoAgent {
                 text: "the engine gave no control stream".into(),
@@ -114,7 +150,9 @@ impl Session {
         let events = Events::listen(reader, console);
         let mut boot_findings = Vec::new();
         // A guest that does not take it has ended, which its events tell.
-        let _ = frame::write_frame(&mut &control, &ToGuest::Hello { protocol: PROTOCOL });
+        for message in first.iter().chain([&ToGuest::Hello { protocol: PROTOCOL }]) {
+            let _ = frame::write_frame(&mut &control, message);
+        }
         let ready = loop {
             let why = match events.next(deadline) {
                 Some(Event::Message(FromGuest::Ready {
@@ -162,6 +200,7 @@ impl Session {
             guest,
             control,
             events,
+            machine_after,
             ready,
             boot_findings,
         })
@@ -215,11 +254,9 @@ impl Session {
                 Some(Event::ControlClosed(error)) => {
                     self.last_words(findings);
                     let why = error.map_or_else(String::new, |error| format!(": {error}"));
-                    return Err(Gone::Died(format!("the guest ended{why}")));
+                    return Err(self.died(&why));
                 }
-                Some(Event::ConsoleClosed) => {
-                    return Err(Gone::Died("the guest ended".into()));
-                }
+                Some(Event::ConsoleClosed) => return Err(self.died("")),
                 None => {
                     if let Err(error) = self.guest.kill() {
                         tracing::warn!("{error}");
@@ -229,6 +266,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// The guest's end, and what its engine has to say of it: a triple fault
+    /// leaves nothing on the console.
+    fn died(&mut self, why: &str) -> Gone {
+        // Its streams are closed: this only lets the engine see its end. An
+        // error is in what it has to say.
+        let _ = self.guest.wait(Instant::now() + LAST_WORDS);
+        let said = self.guest.diagnostics();
+        Gone::Died(match said.trim() {
+            "" => format!("the guest ended{why}"),
+            said => format!("the guest ended{why}; the engine said: {said}"),
+        })
     }
 
     /// Returns whether the message was the case's last.

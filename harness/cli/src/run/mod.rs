@@ -1,51 +1,42 @@
 //! `lookback run` and `lookback fsstress`: scenario → plan → guest → results →
 //! oracle → findings → report.
 
-mod case;
+pub mod case;
 mod places;
 mod proof;
+pub mod rig;
 mod served;
 mod servers;
 
 use std::{
-    fs,
     io::IsTerminal,
     num::NonZeroU64,
     path::Path,
     process::ExitCode,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lookback_engine::{Disk, Engine, GuestSpec, Request, SocketDir, choose};
-use lookback_image::{Ext4Pair, Ext4Spec, e2fsck, ext4_pair, initramfs};
-use lookback_kernel::{KernelFiles, Layout, Profile};
+use lookback_engine::choose;
+use lookback_image::e2fsck;
+use lookback_kernel::Profile;
 use lookback_report::{
     CaseResult, Console, Finding, Fsck, FsckStatus, Kernel, RunResult, Status, terminal::Style,
 };
 use lookback_scenario::{DEFAULT_SEED, Fsstress, Library, Overrides, Plan, Scenario};
-use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER, PORT};
+use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER};
 
 use crate::{
-    args::{EngineArg, FsstressArgs, GuestArgs, RunArgs},
+    args::{FsstressArgs, GuestArgs, RunArgs},
     failure::Failure,
-    guest::{
-        folder::{self, Folder},
-        image, interrupt,
-        session::Session,
-    },
+    guest::session::Session,
     paths,
-    progress::BuildProgress,
-    run::servers::Servers,
+    run::rig::{Parts, Rig, sockets},
 };
 
 /// Said where the arm `plain` is left out.
 pub const PLAIN_NEEDS_ROOT: &str =
     "the arm plain is left out: its server changes owners and makes devices, which needs root";
-
-/// Memory of the guest: enough for KASAN's shadow and two page caches.
-const MEMORY_MIB: u32 = 1024;
-const CPUS: u32 = 2;
 
 /// `lookback run`.
 pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -92,19 +83,6 @@ fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything a guest is made of.
-struct Bench {
-    kernel: KernelFiles,
-    engine: Box<dyn Engine>,
-    // Before the directories that they serve and have their sockets in.
-    servers: Servers,
-    images: Ext4Pair,
-    spec: GuestSpec,
-    folder: Folder,
-    // Removed when dropped, after everything that has a socket in it.
-    _sockets: SocketDir,
-}
-
 fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let profile: Profile = args.profile.into();
@@ -112,7 +90,11 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         println!("{PLAIN_NEEDS_ROOT}");
     }
 
-    let mut bench = prepare(args, profile)?;
+    let parts = Parts::find(&args.kernel, profile, &args.machine)?;
+    let choice = choose(args.machine.engine.into(), args.machine.qemu.as_deref())?;
+    println!("{}", choice.why);
+    let sockets = sockets()?;
+    let mut rig = Rig::build(&parts, &sockets)?;
     let limit = Duration::from_secs(args.timeout.map_or(
         match profile {
             Profile::Fast | Profile::Kvm => 300,
@@ -122,11 +104,11 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     ));
     let boot_limit = Duration::from_secs(args.boot_timeout.get());
     let booting = Instant::now();
-    let mut session = match Session::boot(bench.engine.as_ref(), &bench.spec, boot_limit) {
+    let mut session = match Session::boot(choice.engine.as_ref(), &rig.spec, boot_limit) {
         Ok(session) => session,
         Err(failure) => {
             if matches!(failure, Failure::NoAgent { .. }) {
-                bench.keep_logs()?;
+                rig.keep_logs()?;
             }
             return Err(failure);
         }
@@ -153,17 +135,17 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     }
 
     // Whatever comes now, the console and the traces are worth a look.
-    bench.folder.keep();
+    rig.folder.keep();
     let kernel = Kernel {
-        name: bench.kernel.name.clone(),
+        name: parts.kernel.name.clone(),
         release: ready.release,
         // Of an image given as a file nobody knows.
-        profile: bench
+        profile: parts
             .kernel
             .profile
             .map_or_else(|| "unknown".to_owned(), |profile| profile.to_string()),
     };
-    let mut result = RunResult::new(&bench.folder.id, bench.engine.name(), kernel, seed);
+    let mut result = RunResult::new(&rig.folder.id, choice.engine.name(), kernel, seed);
     result.boot_ms = Some(u64::try_from(boot.as_millis()).unwrap_or(u64::MAX));
     for finding in std::mem::take(&mut session.boot_findings) {
         result.console.push(Console {
@@ -172,8 +154,8 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         });
     }
 
-    let alive = cases(&plans, &mut session, &bench, limit, &mut result)?;
-    finish(session, alive, &bench, &mut result);
+    let alive = cases(&plans, &mut session, &rig, limit, &mut result)?;
+    finish(session, alive, &rig, &mut result);
     result.total_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     result.finish();
     // First to the screen: a full disk must not swallow it.
@@ -181,8 +163,8 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         color: std::io::stdout().is_terminal(),
     };
     print!("{}", lookback_report::terminal::render(&result, style));
-    write(&result, &bench, args)?;
-    println!("{}", bench.folder.path.display());
+    write(&result, &rig, args)?;
+    println!("{}", rig.folder.path.display());
     Ok(ExitCode::from(result.exit_code))
 }
 
@@ -204,73 +186,11 @@ fn leave_plain_out(plans: &mut [Plan]) -> bool {
     any
 }
 
-fn prepare(args: &GuestArgs, profile: Profile) -> Result<Bench, Failure> {
-    let layout = Layout::discover()?;
-    // Before a kernel is built for nothing.
-    let agent = paths::agent(args.machine.agent.as_deref())?;
-    let mut progress = BuildProgress::new(&args.kernel);
-    let kernel = lookback_kernel::ensure(&layout, &args.kernel, profile, &mut progress);
-    progress.finish();
-    let kernel = kernel?;
-    let request = match args.machine.engine {
-        EngineArg::Auto => Request::Auto,
-        EngineArg::Kvm => Request::Kvm,
-        EngineArg::Qemu => Request::Qemu,
-    };
-    let choice = choose(request, args.machine.qemu.as_deref())?;
-    println!("{}", choice.why);
-
-    let folder = Folder::create(
-        &paths::output(&args.machine.output)?,
-        &folder::stamp(SystemTime::now()),
-    )?;
-    let recipe = layout
-        .guest_kernel
-        .with_file_name("images")
-        .join("ext4.toml");
-    let images = ext4_pair(&folder.path, &Ext4Spec::read(&recipe)?)?;
-    let initramfs_path = folder.path.join("initramfs.cpio");
-    initramfs(&agent, &initramfs_path)?;
-
-    let sockets = SocketDir::new()?;
-    interrupt::remove_on_signal(sockets.path())
-        .map_err(Failure::io("catch signals to clean up", sockets.path()))?;
-    let servers = Servers::start(&folder, &sockets)?;
-    let disk = |path: &Path, serial: &str| Disk {
-        path: path.to_owned(),
-        serial: serial.to_owned(),
-        readonly: false,
-    };
-    let spec = GuestSpec {
-        kernel: image(&kernel),
-        initramfs: initramfs_path,
-        memory_mib: MEMORY_MIB,
-        cpus: CPUS,
-        run_dir: folder.path.clone(),
-        control_port: PORT.to_owned(),
-        disks: vec![
-            disk(&images.lower, DISK_LOWER),
-            disk(&images.ext4, DISK_EXT4),
-        ],
-        shares: servers.shares(),
-        ..GuestSpec::default()
-    };
-    Ok(Bench {
-        kernel,
-        engine: choice.engine,
-        servers,
-        images,
-        spec,
-        folder,
-        _sockets: sockets,
-    })
-}
-
 /// Runs the cases until the guest is gone. Returns whether it is still there.
 fn cases(
     plans: &[Plan],
     session: &mut Session,
-    bench: &Bench,
+    rig: &Rig,
     limit: Duration,
     result: &mut RunResult,
 ) -> Result<bool, Failure> {
@@ -292,7 +212,7 @@ fn cases(
                 reason: "too few of its arms are run to compare anything".into(),
             })
         } else {
-            let (case, alive) = case::run(plan, session, &bench.servers, &bench.folder, limit)?;
+            let (case, alive) = case::run(plan, session, &rig.servers, &rig.folder, limit)?;
             if !alive {
                 ended_in = Some(id);
             }
@@ -306,7 +226,7 @@ fn cases(
 }
 
 /// Ends the guest and checks what it leaves behind.
-fn finish(session: Session, alive: bool, bench: &Bench, result: &mut RunResult) {
+fn finish(session: Session, alive: bool, rig: &Rig, result: &mut RunResult) {
     let mut clean = alive;
     if alive {
         let (findings, problem) = session.power_off();
@@ -324,8 +244,8 @@ fn finish(session: Session, alive: bool, bench: &Bench, result: &mut RunResult) 
         drop(session);
     }
     for (name, image) in [
-        (DISK_LOWER, &bench.images.lower),
-        (DISK_EXT4, &bench.images.ext4),
+        (DISK_LOWER, &rig.images.lower),
+        (DISK_EXT4, &rig.images.ext4),
     ] {
         let fsck = if clean {
             check(image)
@@ -352,16 +272,16 @@ fn check(image: &Path) -> (FsckStatus, String) {
     }
 }
 
-fn write(result: &RunResult, bench: &Bench, args: &GuestArgs) -> Result<(), Failure> {
-    let json = bench.folder.path.join("result.json");
-    let junit = bench.folder.path.join("junit.xml");
+fn write(result: &RunResult, rig: &Rig, args: &GuestArgs) -> Result<(), Failure> {
+    let json = rig.folder.path.join("result.json");
+    let junit = rig.folder.path.join("junit.xml");
     lookback_report::write_junit(&junit, result)?;
     lookback_report::write(&json, result)?;
     // What the next run makes anew; after a failure it is evidence.
     if result.exit_code == 0 {
-        bench.remove_bulk()?;
+        rig.remove_bulk()?;
     }
-    bench.folder.make_latest()?;
+    rig.folder.make_latest()?;
     if let Some(path) = &args.json {
         lookback_report::write(path, result)?;
     }
@@ -369,23 +289,4 @@ fn write(result: &RunResult, bench: &Bench, args: &GuestArgs) -> Result<(), Fail
         lookback_report::write_junit(path, result)?;
     }
     Ok(())
-}
-
-impl Bench {
-    /// Removes what every run makes anew.
-    fn remove_bulk(&self) -> Result<(), Failure> {
-        for image in [&self.images.lower, &self.images.ext4] {
-            fs::remove_file(image).map_err(Failure::io("remove", image))?;
-        }
-        for name in ["share-backed", "share-plain", "initramfs.cpio"] {
-            self.folder.remove(name)?;
-        }
-        Ok(())
-    }
-
-    /// Keeps of a run without a result what may say why it has none.
-    fn keep_logs(&mut self) -> Result<(), Failure> {
-        self.folder.keep();
-        self.remove_bulk()
-    }
 }

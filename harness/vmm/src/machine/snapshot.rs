@@ -135,23 +135,7 @@ pub(super) fn take(
             resumed = Err(Error::Device { name, source });
         }
     }
-    wake(vm)?;
     snapshot.and_then(|snapshot| resumed.map(|()| snapshot))
-}
-
-/// A kick or an interrupt that was on its way may be lost to a device or a
-/// guest that stood still; neither minds one too many.
-fn wake(vm: &Vm) -> Result<(), Error> {
-    for transport in &vm.transports {
-        let transport = lock(transport);
-        transport
-            .kicks()
-            .iter()
-            .try_for_each(|kick| kick.write(1))
-            .and_then(|()| transport.interrupt().used())
-            .map_err(crate::error::system("wake a device"))?;
-    }
-    Ok(())
 }
 
 impl Snapshot {
@@ -184,6 +168,6 @@ impl Snapshot {
                 source,
             })?;
         }
-        wake(vm)
+        Ok(())
     }
 }

@@ -27,6 +27,7 @@ fn pages() -> Vec<PathBuf> {
         "guest-kernel/README.md",
         "guest-kernel/mutants/README.md",
         "images/README.md",
+        ".github/workflows/vm-test.yml",
     ]
     .map(|name| root().join(name))
     .into();
@@ -44,8 +45,8 @@ struct Told {
     words: Vec<String>,
 }
 
-/// The lines of ```sh blocks, and the code in running text, that call
-/// `lookback` or `make`.
+/// The lines of ```sh blocks, the code in running text and a workflow's steps that
+/// call `lookback` or `make`.
 fn told(page: &Path) -> Vec<Told> {
     let text = fs::read_to_string(page).unwrap_or_else(|error| {
         panic!("{}: {error}", page.display());
@@ -68,7 +69,11 @@ fn told(page: &Path) -> Vec<Told> {
                 });
             }
         };
-        if let Some(language) = line.trim_start().strip_prefix("```") {
+        if let Some((_, step)) = line.split_once("run: ") {
+            // What make is given besides its target is for a shell to take apart.
+            let call: Vec<&str> = step.split_whitespace().take(2).collect();
+            take(&call.join(" "));
+        } else if let Some(language) = line.trim_start().strip_prefix("```") {
             block = match block {
                 Some(_) => None,
                 None => Some(language.to_owned()),

@@ -114,7 +114,7 @@ fn both_streams_come_whole_and_in_order() {
     251, &["without KVM", "SVM not supported by CPU 0"])]
 #[case::says_nothing(&[FromGuest::Log(Ok("[ 0.1] Linux\n".into()))], "exec sleep 1000",
     251, &["without KVM", "says nothing of kvm"])]
-#[case::ends(&[log()], "take; take; take", 253, &["the guest ended before the command did"])]
+#[case::ends(&[log()], "take; take; take", 253, &["did not come to its end: the guest ended"])]
 #[case::panics(&[log()], "take; take; take; echo '[    1.500000] Kernel panic - not syncing: no' >&$console",
     253, &["Kernel panic - not syncing: no", "console.log"])]
 #[case::hangs(&[log()], "exec sleep 1000", 252, &["had not ended after 1 s"])]

@@ -173,7 +173,7 @@ fn status(
             GUEST_HUNG
         }
         Err(Gone::Died(why)) => {
-            eprintln!("lookback: {why} before the command did");
+            eprintln!("lookback: the command did not come to its end: {why}");
             GUEST_CRASHED
         }
     };

@@ -74,5 +74,45 @@ pub(super) fn describe(vcpu: &VcpuFd, reason: &str) -> String {
             let _ = write!(text, " (its registers can't be read: {error})");
         }
     }
+    text.push_str(&interrupts(vcpu));
     text
+}
+
+/// Offsets of the local APIC's in-service and request registers (SDM vol. 3,
+/// table 11-1), and of the timer's.
+const IN_SERVICE: usize = 0x100;
+const REQUESTED: usize = 0x200;
+const LVT_TIMER: usize = 0x320;
+const TASK_PRIORITY: usize = 0x80;
+
+/// What waits for the vCPU: of one that hangs, the other half of the story.
+fn interrupts(vcpu: &VcpuFd) -> String {
+    let (Ok(lapic), Ok(events), Ok(mp)) = (
+        vcpu.get_lapic(),
+        vcpu.get_vcpu_events(),
+        vcpu.get_mp_state(),
+    ) else {
+        return String::new();
+    };
+    let byte = |offset: usize| lapic.regs[offset].to_le_bytes()[0];
+    let vectors = |base: usize| -> Vec<usize> {
+        (0..256)
+            .filter(|vector| {
+                byte(base + vector / 32 * 0x10 + vector % 32 / 8) >> (vector % 8) & 1 == 1
+            })
+            .collect()
+    };
+    format!(
+        "\nmp_state={} irr={:?} isr={:?} tpr={:#x} lvtt={:02x}{:02x}{:02x} injected={} nr={} shadow={}",
+        mp.mp_state,
+        vectors(REQUESTED),
+        vectors(IN_SERVICE),
+        byte(TASK_PRIORITY),
+        byte(LVT_TIMER + 2),
+        byte(LVT_TIMER + 1),
+        byte(LVT_TIMER),
+        events.interrupt.injected,
+        events.interrupt.nr,
+        events.interrupt.shadow,
+    )
 }

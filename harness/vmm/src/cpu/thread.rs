@@ -180,6 +180,8 @@ impl Cpu {
                 Ok(Command::Resume) => paused = false,
                 Err(TryRecvError::Empty) => return None,
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
+                    // Of a guest that hangs this may be all there is to see.
+                    tracing::debug!("vCPU {}: {}", self.id, exit::describe(&self.fd, "stopped"));
                     return Some(Ended::Stopped);
                 }
             }

@@ -62,13 +62,15 @@ vm-test: build kernel baseline
 	tools/expect-status 5 $(LOOKBACK) run --kernel baseline revalidate
 	$(LOOKBACK) run $(RUN)
 
-# The KVM engine on Linux's own kvm_amd, in a guest of QEMU's translation, and the
-# same cases on QEMU: they must end alike.
+# The KVM engine on Linux's own kvm_amd, in a guest of QEMU's translation: its
+# machine's tests, then cases, which must end as the same cases do on QEMU.
 KVM_CASES := lookup.file lookup.directory lookup.symlink lookup.permission \
 	rename.same-directory rename.across-directories rename.exchange \
 	rename.open-handles revalidate.renamed revalidate.negative-then-created smoke
 kvm-test: build kernel
 	$(LOOKBACK) kernel build --name baseline --profile kvm
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/$(LOOKBACK) nested --' \
+		$(CARGO) test --release --locked -p lookback-vmm --test kvm
 	tools/kvm-test $(LOOKBACK) target/lookback/kvm-test $(KVM_CASES)
 
 # Compiled out, the series changes nothing: the same cases end the same way as

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::machine::Event;
 
 /// What a vCPU is told. The first and the last are followed by a
-/// [kick](super::kick).
+/// [kick](fn@super::kick).
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Stand still and say so.

@@ -1,6 +1,6 @@
 //! Boots a kernel and an initramfs, copies the console to standard output and
-//! tells the times: `boot KERNEL INITRAMFS ENGINE [disk:SERIAL:FILE | share:TAG:SOCKET |
-//! KERNEL-PARAMETER]...`, ENGINE being auto, kvm or qemu.
+//! tells the times: `boot KERNEL INITRAMFS ENGINE [cpus:N | disk:SERIAL:FILE |
+//! share:TAG:SOCKET | KERNEL-PARAMETER]...`, ENGINE being auto, kvm or qemu.
 
 use std::error::Error;
 use std::io::Write;
@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     socket: socket.into(),
                 });
             }
+            ["cpus", count] => spec.cpus = count.parse()?,
             _ => spec.cmdline = format!("{} {arg}", spec.cmdline),
         }
     }

@@ -11,6 +11,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::{
     args::{Args, BenchCommand, Command, KernelCommand},
@@ -58,7 +59,26 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// Has a reader that has seen enough, as in `lookback list | head`, end a command
+/// that only prints. The others ignore the signal, as Rust's programs do: they
+/// write to sockets whose peers may be gone.
+fn end_with_the_reader() {
+    // SAFETY: no handler is installed that could run at a bad time, and no other
+    // thread is there yet to change it, too.
+    let set = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    if let Err(error) = set {
+        tracing::warn!("SIGPIPE: {error}");
+    }
+}
+
 fn dispatch(command: Command) -> Result<ExitCode, Failure> {
+    if let Command::Kernel(KernelCommand::List)
+    | Command::List
+    | Command::Report(_)
+    | Command::Doctor = command
+    {
+        end_with_the_reader();
+    }
     match command {
         Command::Run(args) => run::scenarios(&args),
         Command::Fsstress(args) => run::fsstress(&args),

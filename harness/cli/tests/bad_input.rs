@@ -229,3 +229,17 @@ fn a_full_disk_leaves_nothing(#[case] size: &str, #[case] what: &str) {
     ended.assert_one_line(5, &[what]);
     assert!(!ended.stdout.contains(disk.to_str().unwrap()), "{ended:?}");
 }
+
+/// As `lookback list | head` may.
+#[rstest]
+fn a_reader_that_leaves_is_no_error(#[values("list", "kernel list", "doctor")] command: &str) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lookback"))
+        .args(command.split(' '))
+        .stdout(writer)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+}

@@ -121,6 +121,7 @@ std::arch::global_asm!(
     table = const TABLE,
 );
 
+// SAFETY: the labels of the assembly above, which marks bytes with them.
 unsafe extern "C" {
     static lookback_guest_start: u8;
     static lookback_guest_end: u8;

@@ -64,7 +64,8 @@ vm-test: build kernel baseline
 
 # The KVM engine on Linux's own kvm_amd, in a guest of QEMU's translation: its
 # machine's tests, then cases, which must end as the same cases do on QEMU.
-KVM_CASES := lookup rename revalidate smoke
+KVM_CASES := lookup rename revalidate.renamed revalidate.exchanged revalidate.unlinked \
+	revalidate.negative-then-created revalidate.directory-moved smoke
 kvm-test: build kernel
 	$(LOOKBACK) kernel build --name baseline --profile kvm
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/$(LOOKBACK) nested --' \

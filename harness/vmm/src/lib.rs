@@ -38,6 +38,7 @@ pub mod layout;
 mod machine;
 pub mod memory;
 mod port;
+pub mod segment;
 pub mod virtio;
 
 pub use boot::{BootError, ImageError};

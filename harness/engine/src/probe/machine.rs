@@ -5,10 +5,9 @@ use std::os::raw::c_void;
 use std::ptr::NonNull;
 use std::time::Instant;
 
-use kvm_bindings::{
-    CpuId, KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_segment, kvm_userspace_memory_region,
-};
+use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_regs, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd};
+use lookback_vmm::segment;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::guest;
@@ -73,25 +72,8 @@ fn components(cpuid: &CpuId) -> Option<u64> {
 
 fn start(vcpu: &VcpuFd, xsave: bool) -> Result<(), kvm_ioctls::Error> {
     let mut sregs = vcpu.get_sregs()?;
-    let code = kvm_segment {
-        base: 0,
-        limit: 0xffff_ffff,
-        selector: guest::CODE_SELECTOR,
-        type_: 0xb,
-        present: 1,
-        s: 1,
-        l: 1,
-        g: 1,
-        ..kvm_segment::default()
-    };
-    let data = kvm_segment {
-        selector: guest::DATA_SELECTOR,
-        type_: 0x3,
-        l: 0,
-        db: 1,
-        ..code
-    };
-    sregs.cs = code;
+    let data = segment::data(guest::DATA_SELECTOR);
+    sregs.cs = segment::code(guest::CODE_SELECTOR);
     (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
     sregs.gdt.base = guest::GDT;
     sregs.gdt.limit = guest::GDT_LIMIT;

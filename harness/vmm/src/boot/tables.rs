@@ -6,6 +6,7 @@ use vm_memory::{Bytes, GuestAddress};
 use super::BootError;
 use crate::layout::{GDT, PD, PDPT, PML4};
 use crate::memory::Memory;
+use crate::segment::{code, data, task};
 
 /// Selectors as boot.rst demands them: `__BOOT_CS` and `__BOOT_DS`.
 pub(crate) const CODE_SELECTOR: u16 = 0x10;
@@ -31,9 +32,9 @@ pub(super) fn write(memory: &Memory) -> Result<(), BootError> {
             .map_err(|_| BootError::TooSmall("boot tables"))
     };
     for (selector, segment) in [
-        (CODE_SELECTOR, code()),
-        (DATA_SELECTOR, data()),
-        (TASK_SELECTOR, task()),
+        (CODE_SELECTOR, code(CODE_SELECTOR)),
+        (DATA_SELECTOR, data(DATA_SELECTOR)),
+        (TASK_SELECTOR, task(TASK_SELECTOR)),
     ] {
         put(GDT + u64::from(selector), descriptor(&segment))?;
     }
@@ -43,44 +44,6 @@ pub(super) fn write(memory: &Memory) -> Result<(), BootError> {
         put(PD + index * 8, (index * LARGE_PAGE_SIZE) | LARGE_PAGE)?;
     }
     Ok(())
-}
-
-/// The code segment: 64-bit, executable and readable.
-pub(crate) fn code() -> kvm_segment {
-    kvm_segment {
-        base: 0,
-        limit: 0xffff_ffff,
-        selector: CODE_SELECTOR,
-        type_: 0xb,
-        present: 1,
-        s: 1,
-        l: 1,
-        g: 1,
-        ..kvm_segment::default()
-    }
-}
-
-/// The data segment: readable and writable.
-pub(crate) fn data() -> kvm_segment {
-    kvm_segment {
-        selector: DATA_SELECTOR,
-        type_: 0x3,
-        l: 0,
-        db: 1,
-        ..code()
-    }
-}
-
-/// A busy task state segment, which long mode can't do without.
-pub(crate) fn task() -> kvm_segment {
-    kvm_segment {
-        base: 0,
-        limit: 0x67,
-        selector: TASK_SELECTOR,
-        type_: 0xb,
-        present: 1,
-        ..kvm_segment::default()
-    }
 }
 
 /// The table's form of a segment (SDM vol. 3, 3.4.5).
@@ -109,9 +72,9 @@ mod tests {
 
     #[test]
     fn descriptors_are_those_of_the_manual() {
-        assert_eq!(descriptor(&code()), 0x00af_9b00_0000_ffff);
-        assert_eq!(descriptor(&data()), 0x00cf_9300_0000_ffff);
-        assert_eq!(descriptor(&task()), 0x0000_8b00_0000_0067);
+        assert_eq!(descriptor(&code(CODE_SELECTOR)), 0x00af_9b00_0000_ffff);
+        assert_eq!(descriptor(&data(DATA_SELECTOR)), 0x00cf_9300_0000_ffff);
+        assert_eq!(descriptor(&task(TASK_SELECTOR)), 0x0000_8b00_0000_0067);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::cpuid;
 use crate::boot::tables;
 use crate::error::{Error, kvm};
 use crate::layout;
+use crate::segment;
 
 /// CR0: protection, extension type, FPU errors, write protection, paging.
 const CR0: u64 = 0x8001_0031;
@@ -82,10 +83,10 @@ fn set_register(lapic: &mut kvm_lapic_state, offset: usize, value: u32) {
 /// KVM's refusals.
 pub(crate) fn boot_registers(vcpu: &VcpuFd, entry: u64) -> Result<(), Error> {
     let mut sregs = vcpu.get_sregs().map_err(kvm("KVM_GET_SREGS"))?;
-    let data = tables::data();
-    sregs.cs = tables::code();
+    let data = segment::data(tables::DATA_SELECTOR);
+    sregs.cs = segment::code(tables::CODE_SELECTOR);
     (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
-    sregs.tr = tables::task();
+    sregs.tr = segment::task(tables::TASK_SELECTOR);
     sregs.gdt.base = layout::GDT;
     sregs.gdt.limit = tables::GDT_LIMIT;
     sregs.idt.base = layout::IDT;

@@ -8,6 +8,7 @@ mod drain;
 mod fs;
 mod interrupt;
 mod mmio;
+mod rings;
 #[cfg(test)]
 mod testing;
 mod worker;

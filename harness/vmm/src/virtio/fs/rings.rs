@@ -6,6 +6,7 @@ use vm_memory::{GuestAddress, GuestMemory};
 
 use crate::memory::Memory;
 use crate::virtio::device::DeviceError;
+use crate::virtio::rings::{Part, parts};
 
 /// Addresses in this process of a queue's three parts. Each lies in one region
 /// as a whole: neighbours in guest memory need not be neighbours here, and the
@@ -15,9 +16,7 @@ pub(super) fn addresses(
     queue: &Queue,
     memory: &Memory,
 ) -> Result<VringConfigData, DeviceError> {
-    let size = usize::from(queue.size());
-    // Lengths: virtio 1.2, section 2.7.
-    let address = |what: &str, at: u64, len: usize| {
+    let address = |Part { what, at, len }: Part| {
         let part = memory
             .get_slice(GuestAddress(at), len)
             .map_err(|error| DeviceError::Queue {
@@ -26,13 +25,14 @@ pub(super) fn addresses(
             })?;
         Ok::<_, DeviceError>(part.ptr_guard().as_ptr().addr() as u64)
     };
+    let [table, available, used] = parts(queue);
     Ok(VringConfigData {
         queue_max_size: queue.max_size(),
         queue_size: queue.size(),
         flags: 0,
-        desc_table_addr: address("descriptor table", queue.desc_table(), 16 * size)?,
-        avail_ring_addr: address("available ring", queue.avail_ring(), 6 + 2 * size)?,
-        used_ring_addr: address("used ring", queue.used_ring(), 6 + 8 * size)?,
+        desc_table_addr: address(table)?,
+        avail_ring_addr: address(available)?,
+        used_ring_addr: address(used)?,
         log_addr: None,
     })
 }

@@ -7,13 +7,7 @@ use vm_memory::{GuestAddress, GuestMemory};
 
 use super::{MmioTransport, with_word};
 use crate::memory::Memory;
-
-/// Bytes of a descriptor, and of what the rings have beside their elements
-/// (virtio 1.2, section 2.7).
-const DESCRIPTOR: usize = 16;
-const RING_OVERHEAD: usize = 6;
-const AVAIL_ELEMENT: usize = 2;
-const USED_ELEMENT: usize = 8;
+use crate::virtio::rings::{Part, parts};
 
 impl MmioTransport {
     pub(super) fn selected(&self) -> Option<&Queue> {
@@ -85,24 +79,10 @@ fn set(queue: &mut Queue, register: u32, value: u32) -> Result<(), Error> {
 /// # Errors
 /// What of it does not.
 pub(super) fn check(queue: &Queue, memory: &Memory) -> Result<(), String> {
-    let size = usize::from(queue.size());
-    let parts = [
-        ("descriptor table", queue.desc_table(), DESCRIPTOR * size),
-        (
-            "available ring",
-            queue.avail_ring(),
-            RING_OVERHEAD + AVAIL_ELEMENT * size,
-        ),
-        (
-            "used ring",
-            queue.used_ring(),
-            RING_OVERHEAD + USED_ELEMENT * size,
-        ),
-    ];
-    for (what, start, len) in parts {
-        if !memory.check_range(GuestAddress(start), len) {
+    for Part { what, at, len } in parts(queue) {
+        if !memory.check_range(GuestAddress(at), len) {
             return Err(format!(
-                "its {what}, {len} bytes at {start:#x}, is not in guest memory"
+                "its {what}, {len} bytes at {at:#x}, is not in guest memory"
             ));
         }
     }

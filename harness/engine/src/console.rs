@@ -79,6 +79,14 @@ impl Console {
     }
 }
 
+/// The two ends of a stream between an engine and its guest.
+pub(crate) fn pair() -> Result<(UnixStream, UnixStream), Error> {
+    UnixStream::pair().map_err(|source| Error::System {
+        what: "make a socket pair",
+        source,
+    })
+}
+
 /// Reads until the end of `stream`. A log that cannot be written does not stop
 /// the reading: QEMU would block on a full socket and the watcher would miss
 /// the rest.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lookback_vmm::{Config, End, Machine, Streams};
 
-use crate::console::Console;
+use crate::console::{Console, pair};
 use crate::error::Error;
 use crate::guest::{Engine, Exit, Guest, Snapshot};
 use crate::spec::GuestSpec;
@@ -37,15 +37,6 @@ impl Engine for Kvm {
 
 /// The machine that `spec` describes.
 fn config(spec: &GuestSpec) -> Result<Config, Error> {
-    let disk = |disk: &crate::spec::Disk| lookback_vmm::Disk {
-        path: disk.path.clone(),
-        serial: disk.serial.clone(),
-        readonly: disk.readonly,
-    };
-    let share = |share: &crate::spec::Share| lookback_vmm::Share {
-        tag: share.tag.clone(),
-        socket: share.socket.clone(),
-    };
     Ok(Config {
         kernel: spec.kernel.clone(),
         initramfs: spec.initramfs.clone(),
@@ -55,8 +46,8 @@ fn config(spec: &GuestSpec) -> Result<Config, Error> {
             Error::Spec(format!("{} vCPUs are more than any machine has", spec.cpus))
         })?,
         control_port: spec.control_port.clone(),
-        disks: spec.disks.iter().map(disk).collect(),
-        shares: spec.shares.iter().map(share).collect(),
+        disks: spec.disks.clone(),
+        shares: spec.shares.clone(),
     })
 }
 
@@ -85,13 +76,6 @@ fn start(
         console,
         control: Some(control),
     }))
-}
-
-fn pair() -> Result<(UnixStream, UnixStream), Error> {
-    UnixStream::pair().map_err(|source| Error::System {
-        what: "make a socket pair",
-        source,
-    })
 }
 
 /// A guest of [`Kvm`].

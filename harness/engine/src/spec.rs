@@ -3,6 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+pub use lookback_vmm::{Disk, Share};
+
 use crate::error::Error;
 
 /// Bytes of a virtio-blk serial number (`VIRTIO_BLK_ID_BYTES`, virtio 1.2, 5.2.6).
@@ -36,26 +38,6 @@ pub struct GuestSpec {
     pub disks: Vec<Disk>,
     /// vhost-user-fs shares; their backends must already listen.
     pub shares: Vec<Share>,
-}
-
-/// A raw image given to the guest as a virtio-blk device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
-    /// The image; nobody else may hold it while the guest runs.
-    pub path: PathBuf,
-    /// Serial number, at most 20 bytes (`/sys/block/vd*/serial`).
-    pub serial: String,
-    /// Refuses writes.
-    pub readonly: bool,
-}
-
-/// A directory served to the guest by a vhost-user-fs backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Share {
-    /// virtiofs tag, at most 36 bytes: the source of `mount -t virtiofs`.
-    pub tag: String,
-    /// Unix socket the backend listens on, at most 107 bytes long.
-    pub socket: PathBuf,
 }
 
 impl Default for GuestSpec {

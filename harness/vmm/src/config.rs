@@ -28,12 +28,13 @@ pub struct Config {
     pub shares: Vec<Share>,
 }
 
-/// A raw image given to the guest.
+/// A raw image given to the guest as a virtio-blk device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
-    /// The image.
+    /// The image; nobody else may hold it while the guest runs.
     pub path: PathBuf,
-    /// Serial number, at most 20 bytes (virtio 1.2, 5.2.6).
+    /// Serial number, at most 20 bytes (virtio 1.2, 5.2.6;
+    /// `/sys/block/vd*/serial`).
     pub serial: String,
     /// Refuses writes.
     pub readonly: bool,
@@ -42,9 +43,10 @@ pub struct Disk {
 /// A directory given to the guest by a vhost-user-fs backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// virtiofs tag, at most 36 bytes (virtio 1.2, 5.11.4).
+    /// virtiofs tag, at most 36 bytes (virtio 1.2, 5.11.4): the source of
+    /// `mount -t virtiofs`.
     pub tag: String,
-    /// The socket the backend listens on.
+    /// Unix socket the backend listens on, at most 107 bytes long.
     pub socket: PathBuf,
 }
 

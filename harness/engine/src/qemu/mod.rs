@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use crate::console::Console;
+use crate::console::{Console, pair};
 use crate::error::Error;
 use crate::guest::{Engine, Exit, Guest, Snapshot};
 use crate::process::Process;
@@ -54,7 +54,6 @@ impl Engine for Qemu {
         match self.accel {
             Accel::Tcg => "qemu+tcg",
             Accel::TcgSvm => "qemu+tcg+svm",
-            Accel::Kvm => "qemu+kvm",
         }
     }
 
@@ -107,13 +106,6 @@ impl Engine for Qemu {
         guest.await_start()?;
         Ok(Box::new(guest))
     }
-}
-
-fn pair() -> Result<(UnixStream, UnixStream), Error> {
-    UnixStream::pair().map_err(|source| Error::System {
-        what: "make a socket pair",
-        source,
-    })
 }
 
 /// A guest of [`Qemu`].

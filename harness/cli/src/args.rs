@@ -94,12 +94,9 @@ impl From<ProfileArg> for Profile {
     }
 }
 
-/// What guests run in, and where their runs are kept.
+/// What every guest needs, and where its run is kept.
 #[derive(Debug, clap::Args)]
-pub struct MachineArgs {
-    /// What boots the guest
-    #[arg(long, value_enum, default_value = "auto")]
-    pub engine: EngineArg,
+pub struct ToolArgs {
     /// The guest agent, a static executable [default: the one built along with this program]
     #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
     pub agent: Option<PathBuf>,
@@ -110,9 +107,19 @@ pub struct MachineArgs {
     pub output: OutputArgs,
 }
 
-/// What run and fsstress have in common.
+/// What guests run in, and where their runs are kept.
 #[derive(Debug, clap::Args)]
-pub struct GuestArgs {
+pub struct MachineArgs {
+    /// What boots the guest
+    #[arg(long, value_enum, default_value = "auto")]
+    pub engine: EngineArg,
+    #[command(flatten)]
+    pub tools: ToolArgs,
+}
+
+/// What is booted, and by what.
+#[derive(Debug, clap::Args)]
+pub struct BootArgs {
     /// A kernel's name (see `lookback kernel list`), or the path of a vmlinux or bzImage
     #[arg(long, default_value = lookback_kernel::PATCHED, value_name = "NAME|FILE")]
     pub kernel: String,
@@ -122,6 +129,15 @@ pub struct GuestArgs {
     /// Seconds until the agent must have answered
     #[arg(long, default_value = "180", value_name = "S")]
     pub boot_timeout: NonZeroU64,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What run and fsstress have in common.
+#[derive(Debug, clap::Args)]
+pub struct GuestArgs {
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// Seconds a case may take [default: 300, with the debug profile 1800]
     #[arg(long, value_name = "S")]
     pub timeout: Option<NonZeroU64>,
@@ -131,8 +147,6 @@ pub struct GuestArgs {
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    #[command(flatten)]
-    pub machine: MachineArgs,
 }
 
 /// Where runs are kept.
@@ -284,14 +298,8 @@ pub struct NestedArgs {
     /// Seconds the command may take
     #[arg(long, default_value = "1800", value_name = "S")]
     pub timeout: NonZeroU64,
-    /// The guest agent, a static executable [default: the one built along with this program]
-    #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
-    pub agent: Option<PathBuf>,
-    /// Another QEMU, a name in $PATH or a file [default: qemu-system-x86_64]
-    #[arg(long, env = "LOOKBACK_QEMU", value_name = "FILE")]
-    pub qemu: Option<PathBuf>,
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub tools: ToolArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -319,17 +327,8 @@ pub struct BenchBootArgs {
     /// Guests of each kind
     #[arg(long, default_value = "5", value_name = "N")]
     pub runs: NonZeroU32,
-    /// A kernel's name (see `lookback kernel list`), or the path of a vmlinux or bzImage
-    #[arg(long, default_value = lookback_kernel::PATCHED, value_name = "NAME|FILE")]
-    pub kernel: String,
-    /// Which build of a named kernel
-    #[arg(long, value_enum, default_value = "fast")]
-    pub profile: ProfileArg,
-    /// Seconds until the agent must have answered
-    #[arg(long, default_value = "180", value_name = "S")]
-    pub boot_timeout: NonZeroU64,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub boot: BootArgs,
 }
 
 #[derive(Debug, clap::Args)]

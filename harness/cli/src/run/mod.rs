@@ -85,13 +85,16 @@ fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
 
 fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
-    let profile: Profile = args.profile.into();
+    let profile: Profile = args.boot.profile.into();
     if !nix::unistd::geteuid().is_root() && leave_plain_out(&mut plans) {
         println!("{PLAIN_NEEDS_ROOT}");
     }
 
-    let parts = Parts::find(&args.kernel, profile, &args.machine)?;
-    let choice = choose(args.machine.engine.into(), args.machine.qemu.as_deref())?;
+    let parts = Parts::find(&args.boot)?;
+    let choice = choose(
+        args.boot.machine.engine.into(),
+        args.boot.machine.tools.qemu.as_deref(),
+    )?;
     println!("{}", choice.why);
     let sockets = sockets()?;
     let mut rig = Rig::build(&parts, &sockets)?;
@@ -102,7 +105,7 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
         },
         NonZeroU64::get,
     ));
-    let boot_limit = Duration::from_secs(args.boot_timeout.get());
+    let boot_limit = Duration::from_secs(args.boot.boot_timeout.get());
     let booting = Instant::now();
     let mut session = match Session::boot(choice.engine.as_ref(), &rig.spec, boot_limit) {
         Ok(session) => session,
@@ -128,7 +131,7 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     if let (true, Some(why)) = (needs_extension, &ready.no_extension) {
         let _ = session.power_off();
         return Err(Failure::NoExtension {
-            kernel: args.kernel.clone(),
+            kernel: args.boot.kernel.clone(),
             release: ready.release,
             why: why.clone(),
         });

@@ -9,11 +9,11 @@ use std::{
 
 use lookback_engine::{Disk, GuestSpec, SocketDir};
 use lookback_image::{Ext4Pair, Ext4Spec, ext4_pair, initramfs};
-use lookback_kernel::{KernelFiles, Layout, Profile};
+use lookback_kernel::{KernelFiles, Layout};
 use lookback_wire::control::{DISK_EXT4, DISK_LOWER, PORT};
 
 use crate::{
-    args::MachineArgs,
+    args::BootArgs,
     failure::Failure,
     guest::{
         folder::{self, Folder},
@@ -41,18 +41,19 @@ pub struct Parts {
 impl Parts {
     /// Finds the agent and the recipe of the images, and builds the kernel if
     /// it is one that can be built and something has changed.
-    pub fn find(kernel: &str, profile: Profile, machine: &MachineArgs) -> Result<Self, Failure> {
+    pub fn find(args: &BootArgs) -> Result<Self, Failure> {
         let layout = Layout::discover()?;
         // Before a kernel is built for nothing.
-        let agent = paths::agent(machine.agent.as_deref())?;
-        let output = paths::output(&machine.output)?;
+        let agent = paths::agent(args.machine.tools.agent.as_deref())?;
+        let output = paths::output(&args.machine.tools.output)?;
         let recipe = layout
             .guest_kernel
             .with_file_name("images")
             .join("ext4.toml");
         let recipe = Ext4Spec::read(&recipe)?;
-        let mut progress = BuildProgress::new(kernel);
-        let kernel = lookback_kernel::ensure(&layout, kernel, profile, &mut progress);
+        let mut progress = BuildProgress::new(&args.kernel);
+        let kernel =
+            lookback_kernel::ensure(&layout, &args.kernel, args.profile.into(), &mut progress);
         progress.finish();
         Ok(Self {
             agent,

@@ -40,9 +40,9 @@ struct Row {
 
 /// Measures.
 pub fn boot(args: &BenchBootArgs) -> Result<ExitCode, Failure> {
-    let parts = Parts::find(&args.kernel, args.profile.into(), &args.machine)?;
+    let parts = Parts::find(&args.boot)?;
     let sockets = sockets()?;
-    let requests: &[Request] = match args.machine.engine.into() {
+    let requests: &[Request] = match args.boot.machine.engine.into() {
         Request::Auto => &[Request::Kvm, Request::Qemu],
         Request::Kvm => &[Request::Kvm],
         Request::Qemu => &[Request::Qemu],
@@ -52,11 +52,11 @@ pub fn boot(args: &BenchBootArgs) -> Result<ExitCode, Failure> {
         sockets: &sockets,
         proof: proof()?,
         runs: args.runs.get(),
-        limit: Duration::from_secs(args.boot_timeout.get()),
+        limit: Duration::from_secs(args.boot.boot_timeout.get()),
     };
     let mut rows = Vec::new();
     for request in requests {
-        match choose(*request, args.machine.qemu.as_deref()) {
+        match choose(*request, args.boot.machine.tools.qemu.as_deref()) {
             Ok(choice) => rows.extend(bench.engine(choice.engine.as_ref())?),
             Err(error @ Error::NoKvm(_)) if requests.len() > 1 => println!("left out: {error}"),
             Err(error) => return Err(error.into()),

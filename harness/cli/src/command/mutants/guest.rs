@@ -107,8 +107,8 @@ impl Guests {
             BOOT_SECONDS.into(),
         ];
         for (option, value) in [
-            ("--agent", &args.machine.agent),
-            ("--qemu", &args.machine.qemu),
+            ("--agent", &args.machine.tools.agent),
+            ("--qemu", &args.machine.tools.qemu),
         ] {
             if let Some(value) = value {
                 common.extend([option.into(), value.into()]);

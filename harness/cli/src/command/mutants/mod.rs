@@ -50,8 +50,8 @@ pub fn mutants(args: &MutantsArgs) -> Result<ExitCode, Failure> {
     let scenario_dir = paths::scenarios(&args.scenario_dir)?;
     check_scenarios(&mutants, &Library::load(&scenario_dir)?)?;
     // Before a kernel is built for nothing.
-    paths::agent(args.machine.agent.as_deref())?;
-    let output = paths::output(&args.machine.output)?.join("mutants");
+    paths::agent(args.machine.tools.agent.as_deref())?;
+    let output = paths::output(&args.machine.tools.output)?.join("mutants");
     let guests = Guests::new(args, scenario_dir, output.clone())?;
 
     let jobs = jobs(&layout, &mutants);

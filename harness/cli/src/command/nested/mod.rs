@@ -69,7 +69,7 @@ fn run(args: &NestedArgs) -> Result<ExitCode, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let plan = plan::plan(&args.command, &out)?;
     let mut outer = prepare(args, &out)?;
-    let engine = match &args.qemu {
+    let engine = match &args.tools.qemu {
         Some(binary) => Qemu::with_binary(Accel::TcgSvm, binary),
         None => Qemu::new(Accel::TcgSvm),
     };
@@ -196,13 +196,13 @@ fn writable(path: &Path) -> Result<PathBuf, Failure> {
 
 fn prepare(args: &NestedArgs, out: &[PathBuf]) -> Result<Outer, Failure> {
     let layout = Layout::discover()?;
-    let agent = paths::agent(args.agent.as_deref())?;
+    let agent = paths::agent(args.tools.agent.as_deref())?;
     let mut progress = BuildProgress::new(&args.kernel);
     let kernel = lookback_kernel::ensure(&layout, &args.kernel, Profile::Kvm, &mut progress);
     progress.finish();
     let kernel = kernel?;
     let folder = Folder::create(
-        &paths::output(&args.output)?,
+        &paths::output(&args.tools.output)?,
         &folder::stamp(SystemTime::now()),
     )?;
     let initramfs_path = folder.path.join("initramfs.cpio");

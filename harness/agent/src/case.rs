@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lookback_ops::tree::{Node, Snapshot};
-use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase};
+use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase, Workers};
 use thiserror::Error;
 
 use crate::arms::{self, ArmError, Arms};
@@ -302,7 +302,7 @@ impl Case<'_> {
                 outcomes,
             })
         };
-        let concurrent = self.plan.concurrent && !setup;
+        let concurrent = self.plan.workers != Workers::InTurn && !setup;
         let ran =
             workers::run(lines, concurrent, bases, self.board, &mut sink).map_err(|e| match e {
                 WorkersError::Port(e) => CaseError::Port(e),

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use lookback_engine::Request;
 use lookback_kernel::Profile;
 use lookback_ops::fsstress::Mix;
-use lookback_wire::control::Arm;
+use lookback_wire::control::{Arm, Workers};
 
 /// A test bench for the FUSE lookup/backing extension: boots a patched guest
 /// kernel, serves it a vhost-user-fs share whose LOOKUP replies name backing
@@ -80,6 +80,8 @@ pub enum ProfileArg {
     Fast,
     /// KASAN, lockdep, hung task detection and more
     Debug,
+    /// KASAN and little else, for long runs
+    Kasan,
     /// As fast, and itself a host: has KVM on AMD
     Kvm,
 }
@@ -89,6 +91,7 @@ impl From<ProfileArg> for Profile {
         match profile {
             ProfileArg::Fast => Profile::Fast,
             ProfileArg::Debug => Profile::Debug,
+            ProfileArg::Kasan => Profile::Kasan,
             ProfileArg::Kvm => Profile::Kvm,
         }
     }
@@ -190,9 +193,16 @@ pub struct FsstressArgs {
     /// Operations in all
     #[arg(long, default_value = "10000", value_name = "N")]
     pub ops: NonZeroUsize,
-    /// Processes, each in a directory of its own
+    /// Processes
     #[arg(long, default_value = "1", value_name = "P")]
     pub procs: NonZeroU16,
+    /// `apart`: at once, each in a directory of its own. `in-turn`: on shared names, one operation at a
+    /// time, in the list's order. `free`: on shared names, at once
+    #[arg(long, default_value = "apart", value_name = "HOW")]
+    pub workers: Workers,
+    /// Compare the trees after every N operations, too; 0 for only at the end. Only `in-turn`
+    #[arg(long, default_value = "0", value_name = "N")]
+    pub every: u32,
     /// Weights by fsstress's names; what is not named keeps its own, `all=0` comes before a short list
     #[arg(long, value_name = "OP=W,...")]
     pub mix: Option<Mix>,

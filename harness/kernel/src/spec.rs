@@ -29,7 +29,7 @@ pub enum SpecError {
     #[error("`{0}` cannot name a kernel of your own: it is one from the start")]
     Taken(String),
     /// No such profile.
-    #[error("no profile `{0}`: there are `fast`, `debug` and `kvm`")]
+    #[error("no profile `{0}`: there are `fast`, `debug`, `kasan` and `kvm`")]
     Profile(String),
 }
 
@@ -41,19 +41,22 @@ pub enum Profile {
     Fast,
     /// With KASAN, lockdep and the other checkers.
     Debug,
+    /// With KASAN and little else, for long runs.
+    Kasan,
     /// As [`Profile::Fast`], and a host of guests itself.
     Kvm,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 3] = [Self::Fast, Self::Debug, Self::Kvm];
+    pub const ALL: [Self; 4] = [Self::Fast, Self::Debug, Self::Kasan, Self::Kvm];
 
     /// Estimated steps of a first build, until one has been counted on this machine.
     pub(crate) const fn expected_steps(self) -> u64 {
         match self {
             Self::Fast => 1520,
             Self::Debug => 1600,
+            Self::Kasan => 1560,
             Self::Kvm => 1620,
         }
     }
@@ -64,6 +67,7 @@ impl fmt::Display for Profile {
         f.write_str(match self {
             Self::Fast => "fast",
             Self::Debug => "debug",
+            Self::Kasan => "kasan",
             Self::Kvm => "kvm",
         })
     }
@@ -76,6 +80,7 @@ impl FromStr for Profile {
         match text {
             "fast" => Ok(Self::Fast),
             "debug" => Ok(Self::Debug),
+            "kasan" => Ok(Self::Kasan),
             "kvm" => Ok(Self::Kvm),
             other => Err(SpecError::Profile(other.to_owned())),
         }

@@ -22,12 +22,22 @@ use crate::op::Line;
 /// Largest size a file gets by one write or truncate, in bytes.
 pub const MAX_FILE: u64 = 256 << 10;
 
+/// Whose names workers use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Worker N stays in its own directory `pN`.
+    Own,
+    /// All use the same few names in the case's directory.
+    Shared,
+}
+
 /// Make `ops` lines in all for `procs` workers (at least one), taking turns.
 ///
 /// Each worker's first line makes its directory. The list is a function of the
 /// arguments alone.
 #[must_use]
-pub fn generate(seed: u64, ops: usize, procs: u16, mix: &Mix) -> Vec<Line> {
+pub fn generate(seed: u64, ops: usize, procs: u16, names: Names, mix: &Mix) -> Vec<Line> {
+    let _ = names;
     let mut workers: Vec<_> = (0..procs.max(1))
         .map(|number| worker::Worker::new(seed, number, mix))
         .collect();
@@ -47,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_the_default_mix_turns_up() {
-        let lines = generate(1, 20_000, 1, &Mix::default());
+        let lines = generate(1, 20_000, 1, Names::Own, &Mix::default());
         let words: BTreeSet<_> = lines
             .iter()
             .map(|l| l.op.to_string().split(' ').next().unwrap_or("").to_owned())
@@ -93,7 +103,7 @@ mod tests {
     #[test]
     fn only_what_the_mix_names_turns_up() {
         let mix: Mix = "all=0,creat=1,rexchange=3".parse().unwrap();
-        for line in generate(1, 500, 1, &mix).iter().skip(1) {
+        for line in generate(1, 500, 1, Names::Own, &mix).iter().skip(1) {
             match &line.op {
                 Op::Creat { .. } => {}
                 Op::Rename { flags, .. } => assert!(flags.exchange && !flags.noreplace),
@@ -108,22 +118,22 @@ mod tests {
         #[test]
         fn a_list_is_a_function_of_its_arguments(seed: u64, ops in 0usize..600, procs in 1u16..6) {
             let mix = Mix::default();
-            let lines = generate(seed, ops, procs, &mix);
+            let lines = generate(seed, ops, procs, Names::Own, &mix);
             prop_assert_eq!(lines.len(), ops);
-            prop_assert_eq!(&generate(seed, ops, procs, &mix), &lines);
+            prop_assert_eq!(&generate(seed, ops, procs, Names::Own, &mix), &lines);
             prop_assert_eq!(&trace::parse(&trace::print(&lines)).unwrap(), &lines);
         }
 
         #[test]
         fn a_longer_list_starts_with_the_shorter(seed: u64, ops in 0usize..300, procs in 1u16..4) {
             let mix = Mix::default();
-            let long = generate(seed, 300, procs, &mix);
-            prop_assert_eq!(&long[..ops], &generate(seed, ops, procs, &mix)[..]);
+            let long = generate(seed, 300, procs, Names::Own, &mix);
+            prop_assert_eq!(&long[..ops], &generate(seed, ops, procs, Names::Own, &mix)[..]);
         }
 
         #[test]
         fn workers_stay_in_their_own_trees(seed: u64, procs in 2u16..5) {
-            for line in generate(seed, 800, procs, &Mix::default()) {
+            for line in generate(seed, 800, procs, Names::Own, &Mix::default()) {
                 let home = format!("p{}", line.worker);
                 for path in line.op.paths().into_iter().map(|path| &path.rel) {
                     prop_assert!(*path == home || path.starts_with(&format!("{home}/")), "{}", line);
@@ -138,7 +148,7 @@ mod tests {
         #[test]
         fn other_seeds_give_other_lists(seed in 0u64..u64::MAX) {
             let mix = Mix::default();
-            prop_assert_ne!(generate(seed, 100, 1, &mix), generate(seed + 1, 100, 1, &mix));
+            prop_assert_ne!(generate(seed, 100, 1, Names::Own, &mix), generate(seed + 1, 100, 1, Names::Own, &mix));
         }
     }
 }

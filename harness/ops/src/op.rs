@@ -300,9 +300,8 @@ impl Op {
 
 /// One line of a trace: which worker does what.
 ///
-/// Lines of one worker run in order. Different workers run at the same time
-/// when the case is concurrent, and touch disjoint trees then; otherwise all
-/// lines run one at a time, in the trace's order.
+/// Lines of one worker run in order. How those of different workers do is the
+/// case's to say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Line {
     /// Worker number, from 0.

@@ -1,8 +1,8 @@
 //! A scenario as the cases of a run.
 
-use lookback_ops::fsstress::{self, Mix};
+use lookback_ops::fsstress::{self, Mix, Names};
 use lookback_wire::{
-    control::{Arm, CasePlan, Registration},
+    control::{Arm, CasePlan, Registration, Workers},
     rules::Rules,
 };
 
@@ -84,14 +84,23 @@ impl Scenario {
         let seed = overrides.seed.or(load.seed).unwrap_or(DEFAULT_SEED);
         let ops = overrides.ops.unwrap_or(load.ops);
         let mix = overrides.mix.as_ref().unwrap_or(&load.mix);
+        let names = match load.workers {
+            Workers::Apart => Names::Own,
+            Workers::InTurn | Workers::Free => Names::Shared,
+        };
         let case = |&procs: &u16| Case {
             name: format!("p{procs}"),
             about: format!("{}: {ops} operations of {procs}, seed {seed}", self.about),
             arms: self.arms.clone(),
             phases: self.phases.clone(),
             setup: vec![],
-            trace: fsstress::generate(seed, ops, procs, mix),
-            concurrent: procs > 1,
+            trace: fsstress::generate(seed, ops, procs, names, mix),
+            workers: if procs > 1 {
+                load.workers
+            } else {
+                Workers::InTurn
+            },
+            every: load.every,
             register: self.register.clone(),
             lookup: self.lookup.clone(),
             balanced: self.balanced,
@@ -152,7 +161,9 @@ impl Scenario {
                 balanced: case.balanced,
                 rules: rules.clone(),
                 trace: case.trace.clone(),
-                concurrent: case.concurrent,
+                workers: case.workers,
+                every: case.every,
+                clear: false,
                 phases: case.phases.clone(),
             },
             rules,

@@ -1,7 +1,7 @@
 //! A scenario file as it is written.
 
 use lookback_wire::{
-    control::{Arm, Phase},
+    control::{Arm, Phase, Workers},
     rules::LookupRule,
 };
 use serde::Deserialize;
@@ -65,7 +65,9 @@ pub(crate) struct CaseTable {
     pub setup: Option<Spanned<String>>,
     pub trace: Spanned<String>,
     #[serde(default)]
-    pub concurrent: bool,
+    pub workers: Workers,
+    #[serde(default)]
+    pub every: u32,
     pub balanced: Option<bool>,
     #[serde(default)]
     pub register: Vec<Spanned<RegisterTable>>,
@@ -88,5 +90,8 @@ pub(crate) struct FsstressTable {
     pub ops: Spanned<usize>,
     pub procs: Spanned<Vec<u16>>,
     pub mix: Option<Spanned<String>>,
+    pub workers: Option<Workers>,
+    #[serde(default)]
+    pub every: u32,
     pub seed: Option<u64>,
 }

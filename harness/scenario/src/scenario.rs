@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Debug, path::Path};
 
 use lookback_ops::{Base, Line, fsstress::Mix};
 use lookback_wire::{
-    control::{Arm, Phase, Registration},
+    control::{Arm, Phase, Registration, Workers},
     rules::LookupRule,
 };
 use toml::Spanned;
@@ -45,8 +45,10 @@ pub struct Case {
     pub setup: Vec<Line>,
     /// The operations.
     pub trace: Vec<Line>,
-    /// The trace's workers run at the same time.
-    pub concurrent: bool,
+    /// How the trace's workers run.
+    pub workers: Workers,
+    /// Trees are compared after every so many operations, too; 0 for never.
+    pub every: u32,
     /// What has a backing id besides the case's directory.
     pub register: Vec<Registration>,
     /// What the server answers, before what it answers for the stacking root
@@ -65,6 +67,10 @@ pub struct Fsstress {
     pub procs: Vec<u16>,
     /// What is done how often.
     pub mix: Mix,
+    /// How the processes run: on shared names unless [`Workers::Apart`].
+    pub workers: Workers,
+    /// Trees are compared after every so many operations, too; 0 for never.
+    pub every: u32,
     /// The seed; [`DEFAULT_SEED`] where absent.
     pub seed: Option<u64>,
 }
@@ -197,7 +203,8 @@ impl Scenario {
             arms: ARMS.to_vec(),
             phases: PHASES.to_vec(),
             setup,
-            concurrent: false,
+            workers: Workers::InTurn,
+            every: 0,
             register: vec![],
             lookup: vec![],
             balanced: false,
@@ -306,7 +313,8 @@ fn case(
         phases: list(source, table.phases.as_ref(), phases)?,
         setup,
         trace,
-        concurrent: table.concurrent,
+        workers: table.workers,
+        every: table.every,
     })
 }
 
@@ -332,6 +340,8 @@ fn fsstress(source: Source<'_>, table: &FsstressTable) -> Result<Fsstress, Scena
         ops: *table.ops.get_ref(),
         procs,
         mix,
+        workers: table.workers.unwrap_or(Workers::Apart),
+        every: table.every,
         seed: table.seed,
     })
 }

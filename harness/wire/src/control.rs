@@ -60,6 +60,8 @@ pub enum Phase {
     Warm,
     /// After drop_caches.
     Dropped,
+    /// After every entry and attribute timeout has passed.
+    Expired,
     /// After umount and mount of every arm.
     Remounted,
     /// The backing ext4 read directly, without FUSE, the arms unmounted.
@@ -103,10 +105,48 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Phase::Warm => "warm",
             Phase::Dropped => "dropped",
+            Phase::Expired => "expired",
             Phase::Remounted => "remounted",
             Phase::Lower => "lower",
             Phase::Fsck => "fsck",
         })
+    }
+}
+
+/// How the workers of a trace run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workers {
+    /// One line at a time, in the trace's order, whichever worker it belongs
+    /// to: the same list gives the same result on every arm.
+    #[default]
+    InTurn,
+    /// All at the same time, each in a tree of its own: what one does gives the
+    /// same however they interleave.
+    Apart,
+    /// All at the same time on the same names: what an operation gives is
+    /// chance, and invariants are what is judged.
+    Free,
+}
+
+impl fmt::Display for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Workers::InTurn => "in-turn",
+            Workers::Apart => "apart",
+            Workers::Free => "free",
+        })
+    }
+}
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Workers::InTurn, Workers::Apart, Workers::Free]
+            .into_iter()
+            .find(|workers| workers.to_string() == text)
+            .ok_or_else(|| format!("workers run in-turn, apart or free, not {text:?}"))
     }
 }
 
@@ -187,9 +227,14 @@ pub struct CasePlan {
     pub balanced: bool,
     /// The operations.
     pub trace: Vec<Line>,
-    /// The trace's workers run at the same time. Otherwise one line runs at a
-    /// time, in the trace's order, whichever worker it belongs to.
-    pub concurrent: bool,
+    /// How the trace's workers run.
+    pub workers: Workers,
+    /// Trees are compared after every so many of the trace's lines, too; 0 for
+    /// never. Only where workers run in turn.
+    pub every: u32,
+    /// Remove the case's directories at its end, so that the space they took
+    /// can be seen to return.
+    pub clear: bool,
     /// The phases in which the trees are compared (`Fsck` is ignored by the guest).
     pub phases: Vec<Phase>,
 }
@@ -364,7 +409,7 @@ mod tests {
             id: "a.b".into(),
             arms: vec![Arm::Devfuse],
             rules: Rules::from(vec![rule]),
-            concurrent: true,
+            workers: Workers::Apart,
             ..CasePlan::default()
         };
         let sent = ToGuest::RunCase(Box::new(plan));

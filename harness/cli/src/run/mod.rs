@@ -60,6 +60,8 @@ pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
         ops: args.ops.get(),
         procs: vec![args.procs.get()],
         mix: args.mix.clone().unwrap_or_default(),
+        workers: args.workers,
+        every: args.every,
         seed: Some(args.seed),
     };
     let scenario = Scenario {
@@ -101,7 +103,7 @@ fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Fa
     let limit = Duration::from_secs(args.timeout.map_or(
         match profile {
             Profile::Fast | Profile::Kvm => 300,
-            Profile::Debug => 1800,
+            Profile::Debug | Profile::Kasan => 1800,
         },
         NonZeroU64::get,
     ));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use crate::{Library, Overrides, Plan};
-use lookback_wire::control::{Arm, Phase};
+use lookback_wire::control::{Arm, Phase, Workers};
 
 fn plans(names: &[&str]) -> Vec<Plan> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
@@ -82,12 +82,15 @@ fn fsstress_runs_with_one_and_four_processes() {
             (
                 plan.case.id.as_str(),
                 plan.case.trace.len(),
-                plan.case.concurrent,
+                plan.case.workers,
             )
         })
         .collect();
     assert_eq!(
         cases,
-        [("fsstress.p1", 400, false), ("fsstress.p4", 400, true)]
+        [
+            ("fsstress.p1", 400, Workers::InTurn),
+            ("fsstress.p4", 400, Workers::Apart)
+        ]
     );
 }

@@ -129,7 +129,7 @@ fn jobs(layout: &Layout, mutants: &[Mutant]) -> Vec<(Job, BuildSpec)> {
         let series = vec![layout.patches(), mutant.path.clone()];
         let spec = BuildSpec {
             // A kernel with KASAN is booted by its bzImage, the others by their vmlinux.
-            bzimage: mutant.profile == Profile::Debug,
+            bzimage: matches!(mutant.profile, Profile::Debug | Profile::Kasan),
             ..BuildSpec::new(&mutant.name, mutant.profile, series)
         };
         (Job::Mutant(Box::new(mutant.clone())), spec)
@@ -141,7 +141,7 @@ fn jobs(layout: &Layout, mutants: &[Mutant]) -> Vec<(Job, BuildSpec)> {
 fn limit(mutant: &Mutant) -> u64 {
     mutant.seconds.unwrap_or(match mutant.profile {
         Profile::Fast | Profile::Kvm => 60,
-        Profile::Debug => 300,
+        Profile::Debug | Profile::Kasan => 300,
     })
 }
 

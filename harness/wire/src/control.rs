@@ -37,6 +37,12 @@ pub const OUTSIDE: &str = "outside";
 /// [`Registration::path`] of the mount's own root.
 pub const OWN_ROOT: &str = "@root";
 
+/// What CLOCK_REALTIME is set to, in seconds since 1970, before the first line
+/// of a case whose clock is stepped ([`CasePlan::steps_clock`]); before line
+/// `i` it is `i` seconds more. It is 2001, so no time a guest takes by its real
+/// clock is among them.
+pub const CLOCK_BASE: i64 = 1_000_000_000;
+
 /// One file system the same operations run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -251,6 +257,15 @@ impl CasePlan {
     #[must_use]
     pub fn uses_arm(&self) -> bool {
         self.runs_in_arm() || names_the_arm(&self.setup)
+    }
+
+    /// Every arm's clock is set to a time of its own before each line, so that
+    /// a timestamp tells which line set it, and is the same on every arm
+    /// ([`CLOCK_BASE`]). Where workers run at the same time there is no line
+    /// whose time it could be.
+    #[must_use]
+    pub fn steps_clock(&self) -> bool {
+        self.workers == Workers::InTurn
     }
 
     /// A LOOKUP of the stacking root must have been answered with a BACKING

@@ -215,6 +215,7 @@ fn testcase(case: &CaseResult) -> Testcase {
     // A status is never without a word of its own.
     match &case.status {
         Status::Passed => {}
+        Status::Known => said.push(Said::Skipped("the other kernel shows the same".into())),
         Status::Skipped { reason } => said.push(Said::Skipped(reason.clone())),
         Status::NotRun { reason } => said.push(error("not-run", format!("not run: {reason}"))),
         Status::Crashed if !said.iter().any(|said| matches!(said, Said::Error(_))) => {

@@ -14,6 +14,7 @@
 //! assert_eq!(run.exit_code(), 0);
 //! ```
 
+mod against;
 mod compare;
 mod exit;
 pub mod junit;
@@ -24,6 +25,7 @@ pub mod terminal;
 mod testing;
 mod xml;
 
+pub use against::Against;
 pub use compare::compare;
 pub use model::{
     CaseResult, Console, FORMAT, Finding, Fsck, FsckStatus, Kernel, Kind, Problem, RunResult,

@@ -7,6 +7,8 @@ use lookback_triage::Kind as Complaint;
 use lookback_wire::control::Arm;
 use serde::{Deserialize, Serialize};
 
+use crate::against::Against;
+
 /// Version of result.json; another one is refused by name.
 pub const FORMAT: u32 = 1;
 
@@ -29,6 +31,8 @@ pub enum Status {
     Passed,
     /// There is at least one difference.
     Failed,
+    /// All it found, the kernel it was held against shows too.
+    Known,
     /// It was not meant to run here.
     Skipped {
         /// Why.
@@ -52,6 +56,7 @@ impl Status {
         match self {
             Self::Passed => "passed",
             Self::Failed => "failed",
+            Self::Known => "known",
             Self::Skipped { .. } => "skipped",
             Self::Crashed => "crashed",
             Self::Hung => "hung",
@@ -169,8 +174,9 @@ pub struct CaseResult {
 }
 
 impl CaseResult {
-    /// Findings of one case that are kept with their text; what follows from
-    /// an early difference can be thousands.
+    /// Findings of one case that are kept whatever they are; what follows from
+    /// an early difference can be thousands. Of further ones the first of each
+    /// signature is kept.
     pub const MAX_FINDINGS: usize = 100;
 
     /// A case of which nothing is known but how it ended.
@@ -221,7 +227,14 @@ impl CaseResult {
             (Status::Hung, _) | (_, Kind::Hang) => Status::Hung,
             _ => Status::Failed,
         };
-        let keep = self.findings.len() < Self::MAX_FINDINGS || finding.kind != Kind::Difference;
+        let is_new = || {
+            self.findings
+                .iter()
+                .all(|known| known.signature != finding.signature)
+        };
+        let keep = self.findings.len() < Self::MAX_FINDINGS
+            || finding.kind != Kind::Difference
+            || is_new();
         if keep {
             self.findings.push(finding);
         } else {
@@ -316,6 +329,9 @@ pub struct RunResult {
     pub fsck: Vec<Fsck>,
     /// Why it ended early.
     pub problem: Option<Problem>,
+    /// The run on another kernel it was held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Against>,
     /// What `lookback` ended with.
     pub exit_code: u8,
 }
@@ -340,6 +356,7 @@ impl RunResult {
             console: Vec::new(),
             fsck: Vec::new(),
             problem: None,
+            against: None,
             exit_code: 5,
         }
     }

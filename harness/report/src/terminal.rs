@@ -77,6 +77,23 @@ pub fn render(run: &RunResult, style: Style) -> String {
             }
         }
     }
+    if let Some(against) = &run.against {
+        let other = &against.kernel;
+        line(
+            &mut out,
+            &format!(
+                "against {} {} ({}): {} findings are known from it, {} signatures are gone",
+                other.name,
+                other.release,
+                other.profile,
+                against.known,
+                against.gone.len()
+            ),
+        );
+        for gone in against.gone.iter().take(MAX_FINDINGS) {
+            line(&mut out, &format!("    gone: {gone}"));
+        }
+    }
     let ended = match &run.problem {
         None => None,
         Some(Problem::Environment(text)) => Some(format!("this machine can't run it: {text}")),
@@ -95,7 +112,11 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-const COLUMNS: [&str; 6] = ["passed", "failed", "crashed", "hung", "skipped", "not run"];
+const COLUMNS: [&str; 7] = [
+    "passed", "failed", "crashed", "hung", "skipped", "not run", KNOWN,
+];
+/// Shown only where a run is held against another.
+const KNOWN: &str = "known";
 
 fn column(status: &Status) -> usize {
     match status {
@@ -105,6 +126,7 @@ fn column(status: &Status) -> usize {
         Status::Hung => 3,
         Status::Skipped { .. } => 4,
         Status::NotRun { .. } => 5,
+        Status::Known => 6,
     }
 }
 
@@ -117,7 +139,12 @@ fn table(out: &mut String, run: &RunResult, style: Style) {
         .unwrap_or(0)
         .max("scenario".len());
     let _ = write!(out, "{:width$}  {:>5}", "scenario", "cases");
-    for name in COLUMNS {
+    let columns = if run.against.is_some() {
+        &COLUMNS[..]
+    } else {
+        &COLUMNS[..COLUMNS.len() - 1]
+    };
+    for name in columns {
         let _ = write!(out, "  {name:>7}");
     }
     line(out, &format!("  {:>10}", "operations"));
@@ -130,7 +157,7 @@ fn table(out: &mut String, run: &RunResult, style: Style) {
             operations += case.operations;
         }
         let _ = write!(out, "{name:width$}  {:>5}", cases().count());
-        for (column, count) in counts.iter().enumerate() {
+        for (column, count) in counts[..columns.len()].iter().enumerate() {
             let cell = format!("{count:>7}");
             let is_bad = *count > 0 && matches!(column, 1 | 2 | 3 | 5);
             let _ = write!(out, "  {}", if is_bad { style.bad(&cell) } else { cell });

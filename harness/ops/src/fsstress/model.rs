@@ -1,4 +1,4 @@
-//! What one worker's tree most likely holds, and what its slots do.
+//! What a tree most likely holds.
 //!
 //! A guess that steers the generator, not an oracle: where it is wrong the
 //! operation only fails on every arm alike.
@@ -16,30 +16,15 @@ pub(super) enum Node {
     Special,
 }
 
-/// The tree below a worker's directory; keys are paths, its own included.
+/// The tree below a directory; keys are paths, the directory's included, which
+/// is empty for the case's.
 #[derive(Debug)]
 pub(super) struct Model {
     nodes: BTreeMap<String, Node>,
     sizes: Vec<u64>,
     /// Targets of symlinks: relative, and never upwards.
     targets: Vec<String>,
-    /// What each slot has open.
-    pub slots: [Option<Slot>; SLOTS],
 }
-
-/// An open file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot {
-    /// The regular file's index into the sizes.
-    pub inode: Option<usize>,
-    /// It takes pread(2).
-    pub reads: bool,
-    /// It takes pwrite(2) and ftruncate(2).
-    pub writes: bool,
-}
-
-/// Open files a worker keeps at most.
-pub(super) const SLOTS: usize = 4;
 
 /// Symlinks one path may lead through (MAXSYMLINKS, linux/namei.h).
 const LINKS: usize = 40;
@@ -51,7 +36,6 @@ impl Model {
             nodes,
             sizes: Vec::new(),
             targets: Vec::new(),
-            slots: [None; SLOTS],
         }
     }
 
@@ -88,11 +72,7 @@ impl Model {
         let mut todo: Vec<String> = path.rsplit('/').map(Into::into).collect();
         let mut links = 0;
         while let Some(name) = todo.pop() {
-            let at = if done.is_empty() {
-                name
-            } else {
-                format!("{done}/{name}")
-            };
+            let at = below(&done, &name);
             match self.get(&at) {
                 Some(Node::Symlink(target)) if last || !todo.is_empty() => {
                     links += 1;
@@ -210,8 +190,8 @@ impl Model {
     }
 
     fn parent_exists(&self, path: &str) -> bool {
-        path.rsplit_once('/')
-            .is_some_and(|(parent, _)| self.get(parent) == Some(Node::Dir))
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        self.get(parent) == Some(Node::Dir)
     }
 
     /// Nothing is in the directory `dir`.
@@ -242,6 +222,15 @@ impl Model {
                 .into_iter()
                 .map(|(rest, node)| (format!("{path}{rest}"), node)),
         );
+    }
+}
+
+/// The path of `name` in the directory `dir`.
+pub(super) fn below(dir: &str, name: &str) -> String {
+    if dir.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{dir}/{name}")
     }
 }
 

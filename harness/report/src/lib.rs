@@ -17,6 +17,7 @@
 mod against;
 mod compare;
 mod exit;
+pub mod handover;
 pub mod junit;
 mod model;
 mod store;

@@ -18,7 +18,7 @@ PACKAGES += linux-source-6.12
 unexport LINUX_SRC
 endif
 
-.PHONY: all build deps kernel baseline test vm-test kvm-test disabled-test series mutants lint \
+.PHONY: all build deps kernel baseline test vm-test kvm-test soak disabled-test series mutants lint \
 	clean help
 
 all: build
@@ -27,6 +27,7 @@ help:
 	@echo 'make test      every test that needs no guest, and one short guest run'
 	@echo 'make vm-test   all scenarios in a guest, compared with plain ext4'
 	@echo 'make kvm-test  some of them on KVM, in a guest that has KVM: needs none here'
+	@echo 'make soak      a million generated operations on shared names, with KASAN'
 	@echo 'make mutants   known defects brought back one at a time: who notices'
 	@echo 'make series    checkpatch.pl on each patch of the series, a build of each prefix'
 	@echo 'make disabled-test  plain virtiofs with the series compiled out, against'
@@ -71,6 +72,15 @@ kvm-test: build kernel
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/$(LOOKBACK) nested --' \
 		$(CARGO) test --release --locked -p lookback-vmm --test kvm
 	tools/kvm-test $(LOOKBACK) target/lookback/kvm-test $(KVM_CASES)
+
+# A million operations by four processes on shared names: SOAK_JOBS guests at a
+# time, SOAK_ROUNDS loads of 10,000 in all, with the seeds from SOAK_SEED on.
+SOAK_SEED ?= 1
+SOAK_ROUNDS ?= 100
+SOAK_JOBS ?= 2
+soak: build
+	$(LOOKBACK) kernel build --profile kasan
+	tools/soak $(LOOKBACK) target/lookback/soak $(SOAK_SEED) $(SOAK_ROUNDS) $(SOAK_JOBS)
 
 # Compiled out, the series changes nothing: the same cases end the same way as
 # without it, and both runs are clean.

@@ -190,9 +190,12 @@ pub struct FsstressArgs {
     /// Seed of the load
     #[arg(long, default_value_t = lookback_scenario::DEFAULT_SEED, value_name = "N")]
     pub seed: u64,
-    /// Operations in all
+    /// Operations of all processes together
     #[arg(long, default_value = "10000", value_name = "N")]
     pub ops: NonZeroUsize,
+    /// Loads of so many operations, one after the other, with the seeds that follow
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub rounds: NonZeroU32,
     /// Processes
     #[arg(long, default_value = "1", value_name = "P")]
     pub procs: NonZeroU16,

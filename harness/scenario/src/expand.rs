@@ -88,8 +88,12 @@ impl Scenario {
             Workers::Apart => Names::Own,
             Workers::InTurn | Workers::Free => Names::Shared,
         };
-        let case = |&procs: &u16| Case {
-            name: format!("p{procs}"),
+        let case = |procs: u16, seed: u64| Case {
+            name: if load.rounds > 1 {
+                format!("p{procs}.seed-{seed}")
+            } else {
+                format!("p{procs}")
+            },
             about: format!("{}: {ops} operations of {procs}, seed {seed}", self.about),
             arms: self.arms.clone(),
             phases: self.phases.clone(),
@@ -110,7 +114,11 @@ impl Scenario {
             .as_ref()
             .unwrap_or(&load.procs)
             .iter()
-            .map(|p| (case(p), Some(seed)))
+            .flat_map(|&procs| {
+                let seeds = (0..load.rounds).map(|round| seed.wrapping_add(round.into()));
+                seeds.map(move |seed| (procs, seed))
+            })
+            .map(|(procs, seed)| (case(procs, seed), Some(seed)))
             .collect()
     }
 

@@ -73,6 +73,8 @@ pub struct Fsstress {
     pub every: u32,
     /// The seed; [`DEFAULT_SEED`] where absent.
     pub seed: Option<u64>,
+    /// Loads, one case each, with the seeds that follow one another.
+    pub rounds: u32,
 }
 
 /// A scenario.
@@ -343,6 +345,7 @@ fn fsstress(source: Source<'_>, table: &FsstressTable) -> Result<Fsstress, Scena
         workers: table.workers.unwrap_or(Workers::Apart),
         every: table.every,
         seed: table.seed,
+        rounds: 1,
     })
 }
 

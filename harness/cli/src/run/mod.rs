@@ -63,6 +63,7 @@ pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
         workers: args.workers,
         every: args.every,
         seed: Some(args.seed),
+        rounds: args.rounds.get(),
     };
     let scenario = Scenario {
         name: "fsstress".into(),

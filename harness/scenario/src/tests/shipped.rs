@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::{Library, Overrides, Plan};
+use crate::{Fsstress, Library, Overrides, Plan, Scenario};
+use lookback_ops::fsstress::Mix;
 use lookback_wire::control::{Arm, Phase, Workers};
 
 fn plans(names: &[&str]) -> Vec<Plan> {
@@ -93,4 +94,27 @@ fn fsstress_runs_with_one_and_four_processes() {
             ("fsstress.p4", 400, Workers::Apart)
         ]
     );
+}
+
+#[test]
+fn rounds_are_cases_with_seeds_of_their_own() {
+    let load = Fsstress {
+        ops: 5,
+        procs: vec![2],
+        mix: Mix::default(),
+        workers: Workers::InTurn,
+        every: 0,
+        seed: Some(7),
+        rounds: 3,
+    };
+    let scenario = Scenario {
+        cases: vec![],
+        fsstress: Some(load),
+        ..Scenario::of_trace("load", vec![], vec![])
+    };
+    let plans = scenario.expand(&Overrides::default());
+    let ids: Vec<_> = plans.iter().map(|plan| plan.case.id.as_str()).collect();
+    assert_eq!(ids, ["load.p2.seed-7", "load.p2.seed-8", "load.p2.seed-9"]);
+    assert_ne!(plans[0].case.trace, plans[1].case.trace);
+    assert_eq!(plans[2].seed, Some(9));
 }

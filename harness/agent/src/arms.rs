@@ -192,9 +192,39 @@ impl Arms {
             if let Some(on) = bound {
                 mounts::bind(&dir, on)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Make the case's `@outside` of `arm`, if it has one.
+    ///
+    /// # Errors
+    /// [`ArmError::Guest`].
+    pub fn make_outside(&self, arm: Arm) -> Result<(), ArmError> {
+        if self.outside {
             guest::make_dir(&self.outside_below(arm))?;
         }
         Ok(())
+    }
+
+    /// The disks the case writes to.
+    pub fn disks(&self) -> Vec<CaseDisk> {
+        let id = &self.id;
+        let disk = |serial, point: &'static str, names: &[String]| CaseDisk {
+            serial,
+            point,
+            dirs: names.iter().map(|name| format!("{point}/{name}")).collect(),
+        };
+        let outside = format!("{OUTSIDE}/{id}");
+        let mut disks = Vec::new();
+        if !self.with_lower().is_empty() {
+            let dirs = [id.clone(), format!("{id}.devfuse"), outside.clone()];
+            disks.push(disk(DISK_LOWER, LOWER, &dirs));
+        }
+        if self.has(Arm::Ext4) {
+            disks.push(disk(DISK_EXT4, EXT4, &[id.clone(), outside]));
+        }
+        disks
     }
 
     /// Mount what lies below `backed` and `devfuse`.
@@ -215,7 +245,6 @@ impl Arms {
     }
 
     /// Unmount what lies below `backed` and `devfuse`, both unmounted.
-    ///
     pub fn unmount_lower(&self) -> Vec<ArmError> {
         let outside = mounts::unmount(DEVFUSE_OUTSIDE).map_err(Into::into);
         let lower = disk(DISK_LOWER).and_then(|device| Ok(mounts::unmount_disk(&device, LOWER)?));
@@ -243,6 +272,35 @@ impl Arms {
             ],
         };
         results.into_iter().filter_map(Result::err).collect()
+    }
+}
+
+/// A disk a case writes to.
+#[derive(Debug)]
+pub struct CaseDisk {
+    /// Its serial number.
+    pub serial: &'static str,
+    /// Where it is mounted.
+    pub point: &'static str,
+    /// The directories of the case, those that are there among them.
+    pub dirs: Vec<String>,
+}
+
+impl CaseDisk {
+    /// Mount it.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub fn mount(&self) -> Result<(), ArmError> {
+        Ok(mounts::mount_disk(&disk(self.serial)?, self.point)?)
+    }
+
+    /// Unmount it.
+    ///
+    /// # Errors
+    /// [`ArmError`].
+    pub fn unmount(&self) -> Result<(), ArmError> {
+        Ok(mounts::unmount_disk(&disk(self.serial)?, self.point)?)
     }
 }
 

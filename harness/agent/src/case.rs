@@ -6,9 +6,10 @@ use lookback_ops::tree::{Node, Snapshot};
 use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase, Workers};
 use thiserror::Error;
 
-use crate::arms::{self, ArmError, Arms};
+use crate::arms::{self, ArmError, Arms, CaseDisk};
 use crate::backing::{self, BackingError};
 use crate::board::Board;
+use crate::clear;
 use crate::console::say;
 use crate::devfuse::{Daemon, Mounted, Seen};
 use crate::exec::Bases;
@@ -16,6 +17,7 @@ use crate::guest::{self, GuestError};
 use crate::mounts::BACKED;
 use crate::port::{Port, PortError};
 use crate::snapshot;
+use crate::space::Space;
 use crate::workers::{self, WorkersError};
 
 /// A tree is sent in messages of about this many bytes.
@@ -47,6 +49,9 @@ enum CaseError {
     /// What is to be registered is not there.
     #[error("nothing can be registered: {0} is not there")]
     Missing(String),
+    /// It can't be told what is free.
+    #[error("free space: {0}")]
+    Space(std::io::Error),
     /// The trace could not be run.
     #[error("{0}: {1}")]
     Workers(Arm, WorkersError),
@@ -69,6 +74,7 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
         board,
         port,
         micros: Vec::new(),
+        before: Vec::new(),
     };
     match case.play() {
         Ok(()) => {}
@@ -80,6 +86,9 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
         }
     }
     case.unmount()?;
+    if plan.clear {
+        case.clear()?;
+    }
     let done = FromGuest::CaseDone {
         id: plan.id.clone(),
         micros: case.micros,
@@ -98,6 +107,8 @@ struct Case<'a> {
     board: &'static Board,
     port: &'a mut Port,
     micros: Vec<(Arm, u64)>,
+    /// What each disk had free before there was anything of the case on it.
+    before: Vec<Space>,
 }
 
 impl Case<'_> {
@@ -108,9 +119,14 @@ impl Case<'_> {
         }
         say(format!("case {id}"));
         self.mount()?;
+        if self.plan.clear {
+            self.before = self.spaces()?;
+        }
         let arms = self.arms.list().to_vec();
         for &arm in &arms {
             self.make_case_dir(arm)?;
+            let made = self.arms.make_outside(arm);
+            made.map_err(|e| CaseError::Arm(arm, e))?;
             let bases = self.arms.setup_bases(arm);
             self.trace(arm, true, &bases)?;
         }
@@ -168,6 +184,45 @@ impl Case<'_> {
         };
         for error in self.arms.unmount_lower() {
             self.trouble(arm, error.to_string(), error.is_leak())?;
+        }
+        Ok(())
+    }
+
+    fn spaces(&self) -> Result<Vec<Space>, CaseError> {
+        let disks = self.arms.disks();
+        let mut spaces = disks.iter().map(|disk| Space::of(disk.point));
+        spaces.try_fold(Vec::new(), |mut all, space| {
+            all.push(space.map_err(CaseError::Space)?);
+            Ok(all)
+        })
+    }
+
+    /// Remove the case's directories, all arms being unmounted, and see whether
+    /// the space they took is back.
+    fn clear(&mut self) -> Result<(), PortError> {
+        let before = std::mem::take(&mut self.before);
+        for (disk, before) in self.arms.disks().into_iter().zip(before) {
+            if let Err(e) = disk.mount() {
+                self.trouble(None, e.to_string(), e.is_leak())?;
+                continue;
+            }
+            match empty(&disk, self.board) {
+                Ok(now) => {
+                    let (blocks, inodes) = now.lost_since(before);
+                    if (blocks, inodes) != (0, 0) {
+                        let disk = disk.serial.to_owned();
+                        self.port.send(&FromGuest::Lost {
+                            disk,
+                            blocks,
+                            inodes,
+                        })?;
+                    }
+                }
+                Err(e) => self.trouble(None, e.to_string(), false)?,
+            }
+            if let Err(e) = disk.unmount() {
+                self.trouble(None, e.to_string(), e.is_leak())?;
+            }
         }
         Ok(())
     }
@@ -362,6 +417,17 @@ impl Case<'_> {
         }
         Ok(())
     }
+}
+
+/// Remove the case's directories from a disk that is mounted; returns what is
+/// free then.
+fn empty(disk: &CaseDisk, board: &Board) -> std::io::Result<Space> {
+    for dir in &disk.dirs {
+        clear::remove(Path::new(dir))
+            .map_err(|e| std::io::Error::new(e.kind(), format!("remove {dir}: {e}")))?;
+        board.beat();
+    }
+    Space::of(disk.point)
 }
 
 /// Cut a tree into messages of about `limit` bytes, at least one.

@@ -29,6 +29,7 @@ use lookback_ops::{Base, FileOp, Op, Outcome, Path, StatView, Value, outcome};
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, major, minor};
 
+pub use attrs::make_removable;
 pub use data::survive_sigbus;
 pub use dir::{Listed, list, open_dir};
 

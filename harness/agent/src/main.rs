@@ -5,6 +5,7 @@ mod arms;
 mod backing;
 mod board;
 mod case;
+mod clear;
 mod console;
 mod devfuse;
 mod exec;
@@ -17,6 +18,7 @@ mod port;
 mod root;
 mod run_command;
 mod snapshot;
+mod space;
 mod watchdog;
 mod workers;
 

@@ -171,7 +171,7 @@ impl Scenario {
                 trace: case.trace.clone(),
                 workers: case.workers,
                 every: case.every,
-                clear: false,
+                clear: seed.is_some(),
                 phases: case.phases.clone(),
             },
             rules,

@@ -17,7 +17,7 @@ use crate::rules::{LookupRule, Rules};
 
 /// Changes with every incompatible change of this file; the agent of another
 /// build is refused by name.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// Name of the virtio-serial port (`/sys/class/virtio-ports/*/name`).
 pub const PORT: &str = "lookback.control";
@@ -238,8 +238,9 @@ pub struct CasePlan {
     /// Trees are compared after every so many of the trace's lines, too; 0 for
     /// never. Only where workers run in turn.
     pub every: u32,
-    /// Remove the case's directories at its end, so that the space they took
-    /// can be seen to return.
+    /// Remove the case's directories from both ext4 file systems at its end,
+    /// and see that the space they took returns. Those of the shares are the
+    /// host's to remove.
     pub clear: bool,
     /// The phases in which the trees are compared (`Fsck` is ignored by the guest).
     pub phases: Vec<Phase>,
@@ -374,6 +375,16 @@ pub enum FromGuest {
         what: String,
         /// A file system was still busy after everything on it was closed.
         leak: bool,
+    },
+    /// What an ext4 had free before a case's setup, it does not have now that
+    /// the case's directories are gone ([`CasePlan::clear`]).
+    Lost {
+        /// Serial number of its disk.
+        disk: String,
+        /// Blocks less; negative if there are more.
+        blocks: i64,
+        /// Inodes less; negative if there are more.
+        inodes: i64,
     },
     /// The agent itself failed and can't go on with this case. `CaseDone`
     /// still follows, unless it was the end of the agent (its panic message

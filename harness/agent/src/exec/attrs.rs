@@ -1,5 +1,6 @@
 //! Operations on what chattr(1), statfs(2) and ioctl(2) tell.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use lookback_ops::{FileOp, Ioctl, Value, attrs};
@@ -132,6 +133,19 @@ fn flags(fd: &OwnedFd) -> Result<u32, Failed> {
     // SAFETY: the kernel writes no more than a long to `told`.
     unsafe { call::get_flags(fd.as_raw_fd(), &raw mut told) }.at("getflags")?;
     Ok(u32::try_from(told & 0xffff_ffff).unwrap_or(0))
+}
+
+/// Take away the attributes that keep a file from being removed.
+///
+/// # Errors
+/// Those of FS_IOC_GETFLAGS and FS_IOC_SETFLAGS.
+pub fn make_removable(file: &File) -> nix::Result<()> {
+    let mut told: libc::c_long = 0;
+    // SAFETY: the kernel writes no more than a long to `told`.
+    unsafe { call::get_flags(file.as_raw_fd(), &raw mut told) }?;
+    let kept = told & !attrs::bits("ia").map_or(0, libc::c_long::from);
+    // SAFETY: the kernel reads no more than a long from `kept`.
+    unsafe { call::set_flags(file.as_raw_fd(), &raw const kept) }.map(drop)
 }
 
 fn set_flags(fd: &OwnedFd, wanted: u32) -> Done {

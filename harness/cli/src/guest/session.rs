@@ -65,6 +65,17 @@ impl From<Gone> for Ended {
     }
 }
 
+/// Space of a disk that is in use after a case and was not before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Serial number of the disk.
+    pub disk: String,
+    /// Blocks; negative if more are free.
+    pub blocks: i64,
+    /// Inodes; negative if more are free.
+    pub inodes: i64,
+}
+
 /// What came back from one case.
 #[derive(Debug)]
 pub struct CaseReturn {
@@ -77,6 +88,8 @@ pub struct CaseReturn {
     /// Arms that could not be mounted or unmounted: what, and whether
     /// something was still in use.
     pub troubles: Vec<(String, bool)>,
+    /// What was not free again after the case's directories were removed.
+    pub lost: Vec<Lost>,
     /// What the daemon of the arm `devfuse` did, one for each time it was mounted.
     pub served: Vec<Served>,
     /// What the agent itself failed at.
@@ -214,6 +227,7 @@ impl Session {
             ended: Ended::Done,
             findings: Vec::new(),
             troubles: Vec::new(),
+            lost: Vec::new(),
             served: Vec::new(),
             broken: Vec::new(),
             micros: Vec::new(),
@@ -304,6 +318,15 @@ impl Session {
                 let arm = arm.map_or_else(String::new, |arm| format!("{arm}: "));
                 back.troubles.push((format!("{arm}{what}"), leak));
             }
+            FromGuest::Lost {
+                disk,
+                blocks,
+                inodes,
+            } => back.lost.push(Lost {
+                disk,
+                blocks,
+                inodes,
+            }),
             FromGuest::Served(served) => back.served.push(*served),
             FromGuest::Broken(why) => back.broken.push(why),
             FromGuest::CaseDone { id, micros } => {

@@ -56,6 +56,9 @@ pub fn run(
     let (backed, plain) = servers.counters();
 
     let alive = back.ended == Ended::Done;
+    if alive && plan.case.clear {
+        servers.clear_case(id);
+    }
     if alive {
         result.judged(judge(&plan.case, &back.run), |difference| {
             context(&plan.case, difference, CONTEXT)
@@ -128,6 +131,14 @@ fn conclude(result: &mut CaseResult, back: CaseReturn, session: &Session, limit:
     for (what, leak) in back.troubles {
         let kind = if leak { Kind::Leak } else { Kind::Difference };
         result.add(Finding::new(kind, format!("mount:{what}"), what));
+    }
+    for lost in back.lost {
+        let signature = format!("space:{}", lost.disk);
+        let title = format!(
+            "{}: {} blocks and {} inodes less are free than before the case, its files removed",
+            lost.disk, lost.blocks, lost.inodes
+        );
+        result.add(Finding::new(Kind::Leak, signature, title));
     }
     for why in back.broken {
         let title = format!("the agent failed: {why}");

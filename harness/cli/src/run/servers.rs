@@ -1,6 +1,6 @@
 //! The servers of the two shares.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use lookback_engine::{Share, SocketDir};
 use lookback_fs_backend::{Backend, BackendConfig, BackendHandle, Counters};
@@ -21,7 +21,9 @@ pub struct Servers {
     backed: BackendHandle,
     plain: BackendHandle,
     /// Root of the backed share.
-    root: PathBuf,
+    backed_root: PathBuf,
+    /// Root of the plain share.
+    plain_root: PathBuf,
 }
 
 /// Whether the servers can play their part in a case.
@@ -57,7 +59,8 @@ impl Servers {
         Ok(Self {
             backed: start(TAG_BACKED, true)?,
             plain: start(TAG_PLAIN, false)?,
-            root: folder.path.join("share-backed"),
+            backed_root: folder.path.join("share-backed"),
+            plain_root: folder.path.join("share-plain"),
         })
     }
 
@@ -74,7 +77,7 @@ impl Servers {
     /// Makes the backed share have what the rules speak of and answer by them,
     /// and both count from zero.
     pub fn begin_case(&self, rules: &Rules) -> Result<Begun, Failure> {
-        let places = match Places::make(&self.root, rules) {
+        let places = match Places::make(&self.backed_root, rules) {
             Ok(places) => places,
             Err(error @ PlaceError::Privilege { .. }) => {
                 return Ok(Begun::Unable(error.to_string()));
@@ -87,6 +90,21 @@ impl Servers {
         self.backed.reset_counters();
         self.plain.reset_counters();
         Ok(Begun::Ready(places))
+    }
+
+    /// Removes what a case left in the two shares; the guest has unmounted
+    /// them. What stays costs the host space, and nothing else.
+    pub fn clear_case(&self, id: &str) {
+        for share in [&self.backed_root, &self.plain_root] {
+            for directory in [share.join(id), share.join(OUTSIDE).join(id)] {
+                match fs::remove_dir_all(&directory) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        tracing::warn!("can't remove {}: {error}", directory.display());
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// What both were asked since: of the backed share, then of the plain one.

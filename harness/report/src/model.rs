@@ -96,6 +96,10 @@ pub struct Finding {
     /// What the guest kernel complained about, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complaint: Option<Complaint>,
+    /// Its folder in the run's directory, if it has one: all that is needed to
+    /// see it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 impl Finding {
@@ -109,6 +113,7 @@ impl Finding {
             text: context,
             difference: Some(difference),
             complaint: None,
+            folder: None,
         }
     }
 
@@ -126,6 +131,7 @@ impl Finding {
             text: finding.text.lines().map(str::to_owned).collect(),
             difference: None,
             complaint: Some(finding.kind),
+            folder: None,
         }
     }
 
@@ -139,6 +145,7 @@ impl Finding {
             text: Vec::new(),
             difference: None,
             complaint: None,
+            folder: None,
         }
     }
 }

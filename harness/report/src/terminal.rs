@@ -256,6 +256,7 @@ fn show(out: &mut String, group: &Group<'_>, style: Style) {
         signature,
         title,
         text,
+        folder,
         ..
     } = group.finding;
     let kind = match kind {
@@ -295,6 +296,9 @@ fn show(out: &mut String, group: &Group<'_>, style: Style) {
     }
     if !group.files.is_empty() {
         line(out, &format!("  files: {}", group.files.join(", ")));
+    }
+    if let Some(folder) = folder {
+        line(out, &format!("  to hand over: {folder}"));
     }
     line(out, &format!("  signature: {}", printable(signature)));
 }

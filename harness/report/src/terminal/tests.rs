@@ -83,3 +83,28 @@ fn one_signature_is_shown_once() {
     assert!(text.contains("number 0") && !text.contains("number 1\n"));
     assert!(text.contains("and 29 more like it"));
 }
+
+#[test]
+fn a_finding_s_folder_is_named() {
+    let mut run = testing::failed();
+    run.cases[1].findings[0].folder = Some("findings/rename.into-itself-1".into());
+    let text = render(&run, Style::default());
+    assert!(text.contains("\n  to hand over: findings/rename.into-itself-1\n"));
+}
+
+#[test]
+fn a_run_held_against_another_says_what_is_known_and_gone() {
+    let mut run = testing::failed();
+    let other = testing::failed();
+    run.leave_out_known(&other);
+    let text = render(&run, Style::default());
+    assert!(text.contains("  not run    known  operations\n"));
+    assert!(text.contains("1 findings are known from it, 0 signatures are gone\n"));
+    assert!(!text.contains("rename d d/e"), "{text}");
+
+    let mut run = testing::run(&[Status::Passed, Status::Passed]);
+    run.cases[1].id = "rename.into-itself".into();
+    run.leave_out_known(&other);
+    let text = render(&run, Style::default());
+    assert!(text.contains("    gone: rename.into-itself: rename:errno:EINVAL>0:trace:backed\n"));
+}

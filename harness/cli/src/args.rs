@@ -10,13 +10,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 use lookback_engine::Request;
 use lookback_kernel::Profile;
 use lookback_ops::fsstress::Mix;
-use lookback_wire::control::{Arm, Workers};
+use lookback_wire::control::{Arm, Phase, Workers};
 
 /// A test bench for the FUSE lookup/backing extension: boots a patched guest
 /// kernel, serves it a vhost-user-fs share whose LOOKUP replies name backing
 /// files of the guest, and compares every result with plain ext4.
 ///
-/// Exit status of run and fsstress: 0 all hold, 1 a difference, 2 bad
+/// Exit status of run, fsstress and replay: 0 all hold, 1 a difference, 2 bad
 /// arguments or input, 3 the guest kernel crashed, warned or leaked, 4 a hang
 /// or timeout, 5 this machine can't run it.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run one generated load
     Fsstress(FsstressArgs),
+    /// Run trace files
+    Replay(ReplayArgs),
     /// Serve a directory over vhost-user-fs, for any front end
     Serve(ServeArgs),
     /// Build and list guest kernels
@@ -136,7 +138,7 @@ pub struct BootArgs {
     pub machine: MachineArgs,
 }
 
-/// What run and fsstress have in common.
+/// What run, fsstress and replay have in common.
 #[derive(Debug, clap::Args)]
 pub struct GuestArgs {
     #[command(flatten)]
@@ -217,6 +219,21 @@ pub struct FsstressArgs {
         default_value = "backed,plain,ext4"
     )]
     pub arms: Vec<Arm>,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// Trace files: a run's, or written by hand
+    #[arg(required = true, value_name = "TRACE")]
+    pub traces: Vec<PathBuf>,
+    /// The arms to run on, instead of the file's
+    #[arg(long, value_delimiter = ',', value_name = "ARM,...")]
+    pub arms: Option<Vec<Arm>>,
+    /// The phases to compare the trees in, instead of the file's
+    #[arg(long, value_delimiter = ',', value_name = "PHASE,...")]
+    pub phases: Option<Vec<Phase>>,
     #[command(flatten)]
     pub guest: GuestArgs,
 }

@@ -82,6 +82,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::scenarios(&args),
         Command::Fsstress(args) => run::fsstress(&args),
+        Command::Replay(args) => command::replay::replay(&args),
         Command::Serve(args) => command::serve::serve(&args),
         Command::Kernel(KernelCommand::Build(args)) => command::kernel::build(&args),
         Command::Kernel(KernelCommand::List) => command::kernel::list(),

@@ -65,6 +65,29 @@ impl Server {
             lookup,
         }
     }
+
+    /// What [`Self::rules`] made these of: the server, which has registered the
+    /// case's directory under `backing`, and the rules before its own.
+    pub(crate) fn of_rules(rules: &Rules, backing: u64) -> (Self, Vec<LookupRule>) {
+        let bare = Self {
+            negotiate: rules.negotiate,
+            backing,
+            ..Self::default()
+        };
+        if let Some((last, before)) = rules.lookup.split_last() {
+            let timeout = |ms: Option<u64>| ms.map(Timeout::from_ms);
+            let server = Self {
+                nodeid: last.nodeid,
+                entry_timeout: timeout(last.entry_timeout_ms),
+                attr_timeout: timeout(last.attr_timeout_ms),
+                ..bare
+            };
+            if server.rules(before) == *rules {
+                return (server, before.to_vec());
+            }
+        }
+        (bare, rules.lookup.clone())
+    }
 }
 
 /// The file says what the server answers, or can name, besides `[server]`.

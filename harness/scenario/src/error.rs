@@ -31,6 +31,9 @@ pub enum ScenarioError {
         /// The directory.
         directory: PathBuf,
     },
+    /// A recording with a rule that no file can hold.
+    #[error("a rule can't be written: {0}")]
+    Print(String),
     /// A name no scenario and no case has.
     #[error("there is no scenario or case `{name}`; known: {}", known.join(", "))]
     Unknown {

@@ -2,12 +2,13 @@
 
 use lookback_ops::fsstress::{self, Mix, Names};
 use lookback_wire::{
-    control::{Arm, CasePlan, Registration, Workers},
+    control::{Arm, CasePlan, Workers},
     rules::Rules,
 };
 
 use crate::{
     answers::Server,
+    recording::Recording,
     scenario::{Case, DEFAULT_SEED, Fsstress, Scenario},
     timeout::Timeout,
 };
@@ -137,45 +138,29 @@ impl Scenario {
                 .as_ref()
                 .is_none_or(|arms| arms.contains(arm))
         };
-        let rules = if self.root_dir {
-            Rules::default()
-        } else {
-            server.rules(&case.lookup)
-        };
         let arms: Vec<Arm> = case.arms.iter().filter(asked).copied().collect();
-        Plan {
-            scenario: self.name.clone(),
+        Recording {
             title: case.about.clone(),
-            case: CasePlan {
-                id: format!("{}.{}{suffix}", self.name, case.name),
-                arms: if arms.len() < case.arms.len().min(2) {
-                    vec![]
-                } else {
-                    arms
-                },
-                setup: case.setup.clone(),
-                register: if self.root_dir {
-                    vec![]
-                } else {
-                    let own = Registration {
-                        id: server.backing,
-                        path: String::new(),
-                    };
-                    [&[own], case.register.as_slice()].concat()
-                },
-                root_dir: self.root_dir,
-                no_daemon: self.no_daemon,
-                unprivileged: self.unprivileged,
-                balanced: case.balanced,
-                rules: rules.clone(),
-                trace: case.trace.clone(),
-                workers: case.workers,
-                every: case.every,
-                clear: seed.is_some(),
-                phases: case.phases.clone(),
-            },
-            rules,
             seed,
+            arms: if arms.len() < case.arms.len().min(2) {
+                vec![]
+            } else {
+                arms
+            },
+            phases: case.phases.clone(),
+            workers: case.workers,
+            every: case.every,
+            balanced: case.balanced,
+            clear: seed.is_some(),
+            root_dir: self.root_dir,
+            no_daemon: self.no_daemon,
+            unprivileged: self.unprivileged,
+            server: *server,
+            register: case.register.clone(),
+            lookup: case.lookup.clone(),
+            setup: case.setup.clone(),
+            trace: case.trace.clone(),
         }
+        .plan(&format!("{}.{}{suffix}", self.name, case.name))
     }
 }

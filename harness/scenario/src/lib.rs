@@ -37,6 +37,7 @@ mod file;
 mod library;
 mod position;
 mod reach;
+pub mod recording;
 mod scenario;
 #[cfg(test)]
 mod tests;
@@ -46,5 +47,6 @@ pub use answers::Server;
 pub use error::ScenarioError;
 pub use expand::{Overrides, Plan};
 pub use library::Library;
+pub use recording::Recording;
 pub use scenario::{Case, DEFAULT_SEED, Fsstress, Scenario};
 pub use timeout::Timeout;

@@ -22,7 +22,8 @@ impl Source<'_> {
         self.at(line, column, what)
     }
 
-    fn at(&self, line: usize, column: usize, what: impl Into<String>) -> ScenarioError {
+    /// A mistake at a line and column, from 1.
+    pub fn at(&self, line: usize, column: usize, what: impl Into<String>) -> ScenarioError {
         ScenarioError::At {
             file: self.path.to_owned(),
             line,

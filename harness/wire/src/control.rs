@@ -119,6 +119,27 @@ impl fmt::Display for Phase {
     }
 }
 
+impl FromStr for Phase {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [
+            Phase::Warm,
+            Phase::Dropped,
+            Phase::Expired,
+            Phase::Remounted,
+            Phase::Lower,
+            Phase::Fsck,
+        ];
+        all.into_iter()
+            .find(|phase| phase.to_string() == text)
+            .ok_or_else(|| {
+                let names = all.map(|phase| phase.to_string()).join(", ");
+                format!("no phase is called {text:?}: {names}")
+            })
+    }
+}
+
 /// How the workers of a trace run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,5 +6,6 @@ pub mod kernel;
 pub mod list;
 pub mod mutants;
 pub mod nested;
+pub mod replay;
 pub mod report;
 pub mod serve;

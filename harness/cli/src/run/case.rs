@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use lookback_fs_backend::Counters;
 use lookback_oracle::{context, judge};
 use lookback_report::{CaseResult, Finding, Kind, Status};
-use lookback_scenario::Plan;
+use lookback_scenario::{Plan, Recording};
 use lookback_wire::{
     control::{Arm, TAG_BACKED, TAG_PLAIN},
     rules::Rules,
@@ -94,18 +94,8 @@ pub fn run(
 /// The trace and the rules, as files of the run.
 fn record(plan: &Plan, folder: &Folder) -> Result<Vec<String>, Failure> {
     let id = &plan.case.id;
-    let mut text = format!("# {}\n", plan.title);
-    if !plan.case.setup.is_empty() {
-        text.push_str("# Setup, below the mounts:\n");
-        for line in &plan.case.setup {
-            text.push_str(&format!("#   {line}\n"));
-        }
-    }
-    for line in &plan.case.trace {
-        text.push_str(&format!("{line}\n"));
-    }
     let trace = format!("{id}.trace");
-    folder.write("traces", &trace, &text)?;
+    folder.write("traces", &trace, &Recording::of(plan).print()?)?;
 
     let rules = format!("{id}.toml");
     let text = toml::to_string(&plan.rules)

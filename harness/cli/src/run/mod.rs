@@ -1,4 +1,4 @@
-//! `lookback run` and `lookback fsstress`: scenario → plan → guest → results →
+//! `lookback run`, `fsstress` and `replay`: scenario → plan → guest → results →
 //! oracle → findings → report.
 
 pub mod case;
@@ -77,7 +77,8 @@ pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
     run(plans, args.seed, &args.guest)
 }
 
-fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
+/// No arm is named twice.
+pub fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
     for (index, arm) in arms.iter().enumerate() {
         if arms[..index].contains(arm) {
             return Err(Failure::Usage(format!("--arms names {arm} twice")));
@@ -86,7 +87,8 @@ fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
+/// Runs cases in one guest, prints and keeps the result.
+pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let profile: Profile = args.boot.profile.into();
     if !nix::unistd::geteuid().is_root() && leave_plain_out(&mut plans) {

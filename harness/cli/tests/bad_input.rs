@@ -24,6 +24,9 @@ fn prepared() -> Sandbox {
         case("\"\"\"\nstat a\nfrobnicate a\n\"\"\""),
     );
     sandbox.write("no-scenario/notes.txt", "");
+    sandbox.write("bad.trace", "%seed 7\ncreat a\n\nstat a b\n");
+    sandbox.write("rule.trace", "%lookup { path = \"a\", baking = 1 }\nsync\n");
+    sandbox.write("root.trace", "%arms backed\nstat @root/a\n");
     sandbox.write("text", "a shopping list");
     sandbox.write("broken.toml", "[[lookup]]\npath = \"a\nbacking = 1\n");
     sandbox.write("unknown-key.toml", "[[lookup]]\npath = \"a\"\nbaking = 1\n");
@@ -76,6 +79,13 @@ fn prepared() -> Sandbox {
 #[case::no_operations("fsstress --ops 0", 2, &["--ops", "zero"])]
 #[case::no_process("fsstress --procs 0", 2, &["--procs", "zero"])]
 #[case::no_time("run --boot-timeout 0", 2, &["--boot-timeout", "zero"])]
+#[case::replay_nothing("replay", 2, &["<TRACE>"])]
+#[case::replay_no_file("replay {}/nope.trace", 2, &["{}/nope.trace", "No such file"])]
+#[case::replay_bad_line("replay {}/bad.trace", 2, &["{}/bad.trace:4:8: expected the end of the line, found `b`"])]
+#[case::replay_bad_rule("replay {}/rule.trace", 2, &["{}/rule.trace:1:23: unknown field `baking`"])]
+#[case::replay_other_arms("replay --arms backed,ext4 {}/root.trace", 2, &["{}/root.trace:2:1: ", "no @root/ on ext4"])]
+#[case::replay_no_such_phase("replay --phases hot {}/root.trace", 2, &["hot", "--phases"])]
+#[case::replay_binary("replay {}/vmlinux", 2, &["{}/vmlinux"])]
 #[case::serve_nothing("serve", 2, &["--socket <SOCKET>", "--shared-dir <DIR>"])]
 #[case::serve_no_directory("serve --socket {}/s --shared-dir {}/nope", 2, &["{}/nope", "No such file"])]
 #[case::serve_a_file("serve --socket {}/s --shared-dir {}/text", 2, &["{}/text"])]

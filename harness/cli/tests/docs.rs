@@ -178,6 +178,7 @@ fn the_usage_page_is_complete() {
     let commands = [
         "run",
         "fsstress",
+        "replay",
         "serve",
         "kernel build",
         "kernel list",

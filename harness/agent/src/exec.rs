@@ -5,18 +5,23 @@
 //! No signal is ever delivered to a worker, so EINTR is an outcome like any
 //! other and nothing is retried.
 
+mod aio;
 mod attrs;
 mod copy;
 mod data;
 mod dir;
 mod faults;
 mod handles;
+mod io;
 mod locks;
+mod maps;
 mod mount;
 mod names;
 mod process;
 mod program;
+mod sigbus;
 mod slots;
+mod uring;
 mod wrapper;
 mod xattr;
 
@@ -25,13 +30,15 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use handles::FileHandle;
+use io::Queues;
 use lookback_ops::{Base, FileOp, Op, Outcome, Path, StatView, Value, outcome};
+use maps::Kept;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, major, minor};
 
 pub use attrs::make_removable;
-pub use data::survive_sigbus;
 pub use dir::{Listed, list, open_dir};
+pub use sigbus::survive_sigbus;
 
 use crate::board::Board;
 
@@ -99,6 +106,8 @@ pub struct World {
     bases: Bases,
     slots: HashMap<u16, OwnedFd>,
     handles: HashMap<u16, FileHandle>,
+    maps: HashMap<u16, Kept>,
+    queues: Queues,
     board: &'static Board,
 }
 
@@ -136,6 +145,8 @@ impl World {
             bases,
             slots: HashMap::new(),
             handles: HashMap::new(),
+            maps: HashMap::new(),
+            queues: Queues::default(),
             board,
         }
     }
@@ -146,6 +157,8 @@ impl World {
             Op::Repeat { times, op } => return self.repeat(*times, op),
             Op::EachAlloc { cold, op } => return self.each_alloc(*cold, op),
             Op::File(op) => self.file(op),
+            Op::Io(op) => self.io(op),
+            Op::Map(op) => self.map(op),
             Op::Lock(op) => self.lock(op),
             Op::Mount(op) => self.mount(op),
             op => self

@@ -14,7 +14,7 @@ pub mod trace;
 pub mod tree;
 
 pub use op::{
-    Base, FileOp, Ioctl, Line, LockOp, Locked, MountOp, NodeKind, Op, Path, RenameFlags, Whence,
-    XattrFlag,
+    Base, FileOp, IoOp, Ioctl, Line, LockOp, Locked, MapOp, Means, MountOp, NodeKind, Op, Path,
+    RenameFlags, Whence, XattrFlag,
 };
 pub use outcome::{Outcome, StatView, Value};

@@ -1,15 +1,19 @@
 //! One operation, as the trace format spells it.
 
 mod file;
+mod io;
 mod kinds;
 mod lock;
+mod map;
 mod mount;
 
 use serde::{Deserialize, Serialize};
 
 pub use file::FileOp;
+pub use io::{IoOp, Means};
 pub use kinds::{Ioctl, Locked, NodeKind, RenameFlags, Whence, XattrFlag};
 pub use lock::LockOp;
+pub use map::MapOp;
 pub use mount::MountOp;
 
 /// Where a [`Path`] starts.
@@ -219,6 +223,10 @@ pub enum Op {
     },
     /// On extended attributes, ranges and inodes.
     File(FileOp),
+    /// Reads and writes by other means.
+    Io(IoOp),
+    /// On kept mappings.
+    Map(MapOp),
     /// On locks and leases.
     Lock(LockOp),
     /// On mounts and what serves them.
@@ -269,7 +277,8 @@ impl Op {
             | Op::MountTmpfs { path }
             | Op::Umount { path } => vec![path],
             Op::File(op) => op.paths(),
-            Op::Lock(_) => Vec::new(),
+            Op::Io(op) => op.paths(),
+            Op::Lock(_) | Op::Map(_) => Vec::new(),
             Op::Mount(op) => op.paths(),
             Op::Repeat { op, .. } | Op::EachAlloc { op, .. } => op.paths(),
             Op::Link { old, new } | Op::Rename { old, new, .. } => vec![old, new],

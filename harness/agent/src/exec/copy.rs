@@ -1,6 +1,6 @@
 //! Operations on ranges of files: holes, copies in the kernel.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use lookback_ops::{FileOp, Path, Value};
 use nix::errno::Errno;
@@ -11,6 +11,45 @@ use super::{At, Done, World, nothing};
 
 /// What a pipe holds (F_GETPIPE_SZ of a new one).
 const PIPE: u64 = 64 << 10;
+/// FILE_DEDUPE_RANGE_DIFFERS (linux/fs.h)
+const DIFFERS: i32 = 1;
+
+/// struct file_clone_range (linux/fs.h)
+#[repr(C)]
+#[derive(Debug)]
+struct CloneRange {
+    from: i64,
+    from_off: u64,
+    len: u64,
+    to_off: u64,
+}
+
+/// struct file_dedupe_range (linux/fs.h) with one target.
+#[repr(C)]
+#[derive(Debug)]
+struct DedupeRange {
+    from_off: u64,
+    len: u64,
+    targets: u16,
+    reserved1: u16,
+    reserved2: u32,
+    // struct file_dedupe_range_info
+    to: i64,
+    to_off: u64,
+    deduped: u64,
+    status: i32,
+    reserved: u32,
+}
+
+mod call {
+    use super::{CloneRange, DedupeRange};
+
+    nix::ioctl_write_ptr!(clone_range, 0x94, 13, CloneRange);
+    // The number tells the length without targets.
+    const DEDUPE: u64 =
+        nix::request_code_readwrite!(0x94, 54, std::mem::offset_of!(DedupeRange, to));
+    nix::ioctl_readwrite_bad!(dedupe_range, DEDUPE, DedupeRange);
+}
 
 impl World {
     pub(super) fn copy(&self, op: &FileOp) -> Option<Done> {
@@ -29,6 +68,24 @@ impl World {
                 len,
             } => self.between(from, to, |from, to| {
                 copy_range(from, to, *from_off, *to_off, *len)
+            }),
+            FileOp::CloneRange {
+                from,
+                to,
+                from_off,
+                to_off,
+                len,
+            } => self.between(from, to, |from, to| {
+                clone_range(from, to, *from_off, *to_off, *len)
+            }),
+            FileOp::DedupeRange {
+                from,
+                to,
+                from_off,
+                to_off,
+                len,
+            } => self.between(from, to, |from, to| {
+                dedupe_range(from, to, *from_off, *to_off, *len)
             }),
             FileOp::Splice { from, to, off, len } => {
                 self.between(from, to, |from, to| through_a_pipe(from, to, *off, *len))
@@ -51,8 +108,6 @@ impl World {
 
 /// fallocate(2) itself: nix refuses modes it has no name for.
 fn fallocate(fd: &OwnedFd, off: u64, len: u64, mode: u32) -> Done {
-    use std::os::fd::AsRawFd;
-
     let (fd, mode) = (fd.as_raw_fd(), mode.cast_signed());
     // SAFETY: numbers alone, and the descriptor is open.
     let ret = unsafe { libc::fallocate(fd, mode, off.cast_signed(), len.cast_signed()) };
@@ -75,6 +130,42 @@ fn copy_range(from: &OwnedFd, to: &OwnedFd, from_off: u64, to_off: u64, len: u64
         }
     }
     Ok((done.cast_signed(), Value::None))
+}
+
+fn clone_range(from: &OwnedFd, to: &OwnedFd, from_off: u64, to_off: u64, len: u64) -> Done {
+    let range = CloneRange {
+        from: from.as_raw_fd().into(),
+        from_off,
+        len,
+        to_off,
+    };
+    // SAFETY: the kernel reads `range`, which has the layout the number names.
+    unsafe { call::clone_range(to.as_raw_fd(), &raw const range) }
+        .at("clone")
+        .map(|_| nothing(()))
+}
+
+fn dedupe_range(from: &OwnedFd, to: &OwnedFd, from_off: u64, to_off: u64, len: u64) -> Done {
+    let mut range = DedupeRange {
+        from_off,
+        len,
+        targets: 1,
+        reserved1: 0,
+        reserved2: 0,
+        to: to.as_raw_fd().into(),
+        to_off,
+        deduped: 0,
+        status: 0,
+        reserved: 0,
+    };
+    // SAFETY: `range` has the layout the number names, and room for its one target.
+    unsafe { call::dedupe_range(from.as_raw_fd(), &raw mut range) }.at("ioctl")?;
+    let deduped = range.deduped.cast_signed();
+    match range.status {
+        0 => Ok((deduped, Value::None)),
+        DIFFERS => Ok((deduped, Value::Text("differs".into()))),
+        errno => Err(Errno::from_raw(-errno)).at("dedupe"),
+    }
 }
 
 fn through_a_pipe(from: &OwnedFd, to: &OwnedFd, off: u64, len: u64) -> Done {

@@ -3,24 +3,21 @@
 use std::ffi::CStr;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lookback_ops::{Op, Path, Value, pattern};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{close, fdatasync, fsync};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::sigbus::{self, PAGE};
 use super::{At, Done, Failed, World, nothing};
 
 /// Most bytes one system call moves; longer ranges take several.
 const CHUNK: usize = 1 << 20;
-/// Page size of x86-64.
-const PAGE: u16 = 4096;
 
 impl World {
     pub(super) fn data(&self, op: &Op) -> Option<Done> {
@@ -84,52 +81,72 @@ fn open_at_once(path: &CStr, flags: OFlag) -> nix::Result<OwnedFd> {
 
 /// Store the pattern of `seed`.
 pub(super) fn write(fd: impl AsFd, off: u64, len: u32, seed: u64) -> nix::Result<(i64, Value)> {
-    let mut bytes = vec![0; (len as usize).min(CHUNK)];
-    let mut done = 0;
-    loop {
-        let wanted = (u64::from(len) - done).min(CHUNK as u64);
-        let chunk = &mut bytes[..usize::try_from(wanted).unwrap_or(CHUNK)];
-        let at = off.wrapping_add(done);
-        pattern::fill(seed, at, chunk);
-        match pwrite(fd.as_fd(), chunk, at.cast_signed()) {
-            Ok(n) => done += n as u64,
-            Err(errno) if done == 0 => return Err(errno),
-            Err(_) => break,
-        }
-        if done == u64::from(len) || wanted == 0 || !done.is_multiple_of(CHUNK as u64) {
-            break;
-        }
-    }
-    Ok((done.cast_signed(), Value::None))
+    store(off, len, seed, |bytes, at| pwrite(fd.as_fd(), bytes, at))
 }
 
 /// Load and digest.
 pub(super) fn read(fd: impl AsFd, off: u64, len: u32) -> nix::Result<(i64, Value)> {
-    let mut bytes = vec![0; (len as usize).min(CHUNK)];
-    let (mut done, mut digest) = (0, Xxh3::new());
+    load(off, len, |bytes, at| pread(fd.as_fd(), bytes, at))
+}
+
+/// Hand the pattern of `seed` to `call`, with the offset it belongs at, until
+/// all is taken or less than was offered.
+pub(super) fn store(
+    off: u64,
+    len: u32,
+    seed: u64,
+    mut call: impl FnMut(&mut [u8], i64) -> nix::Result<usize>,
+) -> nix::Result<(i64, Value)> {
+    let done = in_chunks(off, len, |chunk, at| {
+        pattern::fill(seed, at, chunk);
+        call(chunk, at.cast_signed())
+    })?;
+    Ok((done.cast_signed(), Value::None))
+}
+
+/// Have `call` fill memory from the offset it is given, until all is there or
+/// less than was asked for; digest it.
+pub(super) fn load(
+    off: u64,
+    len: u32,
+    mut call: impl FnMut(&mut [u8], i64) -> nix::Result<usize>,
+) -> nix::Result<(i64, Value)> {
+    let mut digest = Xxh3::new();
+    let len = in_chunks(off, len, |chunk, at| {
+        let n = call(chunk, at.cast_signed())?;
+        digest.update(&chunk[..n.min(chunk.len())]);
+        Ok(n)
+    })?;
+    let digest = digest.digest();
+    Ok((len.cast_signed(), Value::Data { len, digest }))
+}
+
+/// Move `len` bytes from `off` on in pieces of [`CHUNK`]; bytes moved. Memory
+/// starts on a page, as O_DIRECT may ask for.
+fn in_chunks(
+    off: u64,
+    len: u32,
+    mut one: impl FnMut(&mut [u8], u64) -> nix::Result<usize>,
+) -> nix::Result<u64> {
+    let page = usize::from(PAGE);
+    let mut memory = vec![0; (len as usize).min(CHUNK) + page];
+    let lead = memory.as_ptr().align_offset(page).min(page);
+    let memory = &mut memory[lead..];
+    let mut done = 0;
     loop {
-        let wanted = (u64::from(len) - done).min(CHUNK as u64);
-        let chunk = &mut bytes[..usize::try_from(wanted).unwrap_or(CHUNK)];
-        match pread(fd.as_fd(), chunk, off.wrapping_add(done).cast_signed()) {
-            Ok(0) => break,
+        let wanted = usize::try_from(u64::from(len) - done).unwrap_or(CHUNK);
+        let wanted = wanted.min(CHUNK);
+        match one(&mut memory[..wanted], off.wrapping_add(done)) {
             Ok(n) => {
-                digest.update(&chunk[..n]);
                 done += n as u64;
+                if n < wanted || done >= u64::from(len) {
+                    return Ok(done);
+                }
             }
             Err(errno) if done == 0 => return Err(errno),
-            Err(_) => break,
-        }
-        if done == u64::from(len) {
-            break;
+            Err(_) => return Ok(done),
         }
     }
-    Ok((
-        done.cast_signed(),
-        Value::Data {
-            len: done,
-            digest: digest.digest(),
-        },
-    ))
 }
 
 /// A range of a file, cut at its end, as shared memory; unmapped when dropped.
@@ -181,26 +198,15 @@ impl Mapped {
         })
     }
 
-    /// Run `work` on the range's first byte; what it faults on reads as zero
-    /// and comes out as EFAULT.
+    /// Run `work` on the range's first byte.
     fn touch(&self, work: impl FnOnce(*mut u8)) -> Result<(), Failed> {
         let Some((memory, whole)) = self.memory else {
             return Ok(());
         };
         let start = memory.as_ptr().cast::<u8>();
-        TOUCHED.store(start as usize, Ordering::SeqCst);
-        TOUCHED_END.store(start as usize + whole.get(), Ordering::SeqCst);
-        FAULTED.store(false, Ordering::SeqCst);
         // SAFETY: `lead` is less than the mapping's length.
-        work(unsafe { start.add(self.lead) });
-        TOUCHED_END.store(0, Ordering::SeqCst);
-        if FAULTED.load(Ordering::SeqCst) {
-            return Err(Failed {
-                step: "SIGBUS",
-                errno: Errno::EFAULT,
-            });
-        }
-        Ok(())
+        let first = unsafe { start.add(self.lead) };
+        sigbus::touch(start, whole.get(), || work(first))
     }
 
     fn store(mut self, seed: u64) -> Done {
@@ -247,54 +253,4 @@ impl Drop for Mapped {
         // Only a failed operation leaves it mapped, and has its errno already.
         let _ = self.unmap();
     }
-}
-
-/// Mapping being touched, for the signal handler.
-static TOUCHED: AtomicUsize = AtomicUsize::new(0);
-/// Its end; zero outside [`Mapped::touch`].
-static TOUCHED_END: AtomicUsize = AtomicUsize::new(0);
-/// A page of it could not be brought in.
-static FAULTED: AtomicBool = AtomicBool::new(false);
-
-/// Turn a fault in a mapped file (no space, an I/O error) into an outcome.
-///
-/// # Errors
-/// Those of sigaction(2).
-pub fn survive_sigbus() -> nix::Result<()> {
-    let handler = SigHandler::SigAction(on_sigbus);
-    let action = SigAction::new(handler, SaFlags::SA_SIGINFO, SigSet::empty());
-    // SAFETY: the handler uses atomics and mmap(2) alone.
-    unsafe { sigaction(Signal::SIGBUS, &action) }.map(drop)
-}
-
-extern "C" fn on_sigbus(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel hands a valid siginfo of SIGBUS.
-    let at = unsafe { (*info).si_addr() } as usize;
-    let (start, end) = (
-        TOUCHED.load(Ordering::SeqCst),
-        TOUCHED_END.load(Ordering::SeqCst),
-    );
-    if !(start..end).contains(&at) {
-        // Not ours: let it kill the worker when the instruction runs again.
-        // SAFETY: signal(2) is async-signal-safe.
-        unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
-        return;
-    }
-    FAULTED.store(true, Ordering::SeqCst);
-    let page = usize::from(PAGE);
-    let (prot, flags) = (
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
-    );
-    // SAFETY: the page lies in a mapping of ours that nothing refers to by reference.
-    unsafe {
-        libc::mmap(
-            (at - at % page) as *mut libc::c_void,
-            page,
-            prot,
-            flags,
-            -1,
-            0,
-        )
-    };
 }

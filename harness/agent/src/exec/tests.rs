@@ -1,6 +1,7 @@
 //! Operations, run in a directory of this machine.
 
 mod files;
+mod io;
 
 use lookback_ops::{Outcome, Value, trace};
 use rstest::rstest;

@@ -36,6 +36,22 @@ pub enum FileOp {
         to_off: u64,
         len: u64,
     },
+    /// Open both, FICLONERANGE, close; a length of 0 reaches to the end.
+    CloneRange {
+        from: Path,
+        to: Path,
+        from_off: u64,
+        to_off: u64,
+        len: u64,
+    },
+    /// Open both, FIDEDUPERANGE, close.
+    DedupeRange {
+        from: Path,
+        to: Path,
+        from_off: u64,
+        to_off: u64,
+        len: u64,
+    },
     /// Open both, splice(2) into a pipe and out of it, close; `off` is that in both.
     Splice {
         from: Path,
@@ -88,7 +104,10 @@ impl FileOp {
             | FileOp::Watch { path, .. }
             | FileOp::Cached { path }
             | FileOp::Exec { path } => vec![path],
-            FileOp::CopyRange { from, to, .. } | FileOp::Splice { from, to, .. } => vec![from, to],
+            FileOp::CopyRange { from, to, .. }
+            | FileOp::CloneRange { from, to, .. }
+            | FileOp::DedupeRange { from, to, .. }
+            | FileOp::Splice { from, to, .. } => vec![from, to],
             FileOp::FdPath { .. } | FileOp::OpenHandle { .. } => Vec::new(),
         }
     }

@@ -1,7 +1,9 @@
 //! Words as an operation.
 
 mod file;
+mod io;
 mod lock;
+mod map;
 mod mount;
 mod values;
 mod wrapper;
@@ -61,6 +63,12 @@ fn op(args: &mut Args) -> Result<Op, Fault> {
     let word = args.bare("an operation")?;
     if let Some(op) = file::op(&word, args)? {
         return Ok(Op::File(op));
+    }
+    if let Some(op) = io::op(&word, args)? {
+        return Ok(Op::Io(op));
+    }
+    if let Some(op) = map::op(&word, args)? {
+        return Ok(Op::Map(op));
     }
     if let Some(op) = lock::op(&word, args)? {
         return Ok(Op::Lock(op));

@@ -1,7 +1,9 @@
 //! Operations as text.
 
 mod file;
+mod io;
 mod lock;
+mod map;
 mod mount;
 
 use std::fmt::{self, Display, Formatter, Write};
@@ -161,6 +163,8 @@ impl Display for Op {
             Op::Creds { uid, gid } => write!(f, "creds {uid}:{gid}"),
             Op::Umask { mask } => write!(f, "umask {}", Octal(*mask)),
             Op::File(op) => op.fmt(f),
+            Op::Io(op) => op.fmt(f),
+            Op::Map(op) => op.fmt(f),
             Op::Lock(op) => op.fmt(f),
             Op::Mount(op) => op.fmt(f),
             Op::Repeat { times, op } => write!(f, "repeat {times} {op}"),

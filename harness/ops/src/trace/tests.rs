@@ -1,3 +1,4 @@
+mod every;
 mod lines;
 
 use lines::lines;
@@ -6,8 +7,8 @@ use rstest::rstest;
 
 use super::{parse, print};
 use crate::op::{
-    Base, FileOp, Ioctl, LockOp, Locked, MountOp, NodeKind, Op, Path, RenameFlags, Whence,
-    XattrFlag,
+    Base, FileOp, IoOp, Ioctl, LockOp, Locked, MapOp, Means, MountOp, NodeKind, Op, Path,
+    RenameFlags, Whence, XattrFlag,
 };
 
 fn arm(rel: &str) -> Path {
@@ -62,6 +63,24 @@ fn one(text: &str) -> Op {
 #[case("copyrange a b len=1", Op::File(FileOp::CopyRange {
     from: arm("a"), to: arm("b"), from_off: 0, to_off: 0, len: 1,
 }))]
+#[case("clonerange a b doff=4k len=1", Op::File(FileOp::CloneRange {
+    from: arm("a"), to: arm("b"), from_off: 0, to_off: 4096, len: 1,
+}))]
+#[case("deduperange a b soff=4k len=1", Op::File(FileOp::DedupeRange {
+    from: arm("a"), to: arm("b"), from_off: 4096, to_off: 0, len: 1,
+}))]
+#[case("readv f len=9", Op::Io(IoOp::Read { by: Means::Vector { parts: 2 }, path: arm("f"), off: 0, len: 9 }))]
+#[case("writev f parts=7 len=9 seed=1", Op::Io(IoOp::Write {
+    by: Means::Vector { parts: 7 }, path: arm("f"), off: 0, len: 9, seed: 1,
+}))]
+#[case("dread f off=4k len=4k", Op::Io(IoOp::Read { by: Means::Direct, path: arm("f"), off: 4096, len: 4096 }))]
+#[case("awrite f len=4k seed=3", Op::Io(IoOp::Write {
+    by: Means::Aio, path: arm("f"), off: 0, len: 4096, seed: 3,
+}))]
+#[case("uringread f len=4", Op::Io(IoOp::Read { by: Means::Uring, path: arm("f"), off: 0, len: 4 }))]
+#[case("fdwrite 3 seed=9 len=4", Op::Io(IoOp::FdWrite { slot: 3, len: 4, seed: 9 }))]
+#[case("mmap 1 3 off=4k len=8k ro", Op::Map(MapOp::Map { map: 1, slot: 3, off: 4096, len: 8192, read_only: true }))]
+#[case("mstore 1 len=4 seed=5", Op::Map(MapOp::Store { map: 1, off: 0, len: 4, seed: 5 }))]
 #[case("chattr f ia", Op::File(FileOp::Chattr { path: arm("f"), flags: 0x30 }))]
 #[case("ioctl f fiemap", Op::File(FileOp::Ioctl { path: arm("f"), what: Ioctl::Fiemap }))]
 #[case("ioctl f 0x5401", Op::File(FileOp::Ioctl { path: arm("f"), what: Ioctl::Number(0x5401) }))]
@@ -119,6 +138,33 @@ fn expects(#[case] text: &str, #[case] expect: Option<i32>) {
 #[case("setxattr f a hex:+1", 14, "hex: and pairs", "`hex:+1`")]
 #[case("setxattr f a b update", 16, "create or replace", "`update`")]
 #[case("fallocate f len=1 drop", 19, "keep, punch", "`drop`")]
+#[case("clonerange a", 13, "a path", "the end of the line")]
+#[case(
+    "deduperange a b off=1 len=1",
+    17,
+    "soff=NUMBER, doff=NUMBER, len=NUMBER",
+    "`off=1`"
+)]
+#[case(
+    "readv f len=1 parts=70000",
+    15,
+    "a number of at most 16 bits",
+    "`parts=70000`"
+)]
+#[case(
+    "dwrite f len=1 parts=2",
+    16,
+    "off=NUMBER, len=NUMBER, seed=NUMBER",
+    "`parts=2`"
+)]
+#[case("uringread f off=1", 18, "len=BYTES", "the end of the line")]
+#[case("fdread 1 off=1 len=1", 10, "len=NUMBER", "`off=1`")]
+#[case("fdwrite f len=1", 9, "a slot number", "`f`")]
+#[case("mmap 1 f len=1", 8, "a slot number", "`f`")]
+#[case("mmap f 1 len=1", 6, "the number of a mapping", "`f`")]
+#[case("mmap 1 1 len=1 rw", 16, "ro", "`rw`")]
+#[case("mstore 1 off=5g len=1", 10, "a number of at most 32 bits", "`off=5g`")]
+#[case("munmap", 7, "the number of a mapping", "the end of the line")]
 #[case("chattr f q", 10, "letters of chattr", "`q`")]
 #[case("ioctl f tcgets", 9, "an ioctl (getversion", "`tcgets`")]
 #[case("lock 1 sh", 8, "rd, wr or un", "`sh`")]

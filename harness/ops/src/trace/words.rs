@@ -1,6 +1,6 @@
 //! Words that stand for bits and kinds, both ways.
 
-use crate::op::{Base, Ioctl, Locked, Whence, XattrFlag};
+use crate::op::{Base, Ioctl, Locked, Means, Whence, XattrFlag};
 
 /// Prefix of paths below an open file, before the slot's number.
 pub(super) const SLOT_BASE: &str = "@fd";
@@ -85,6 +85,25 @@ pub(super) const LOCKS: [(&str, Locked); 3] = [
     ("un", Locked::Not),
 ];
 
+/// Parts of `readv` and `writev` where their number is not given.
+const PARTS: Means = Means::Vector { parts: 2 };
+
+/// Reads by other means than pread(2).
+pub(super) const READS: [(&str, Means); 4] = [
+    ("readv", PARTS),
+    ("dread", Means::Direct),
+    ("aread", Means::Aio),
+    ("uringread", Means::Uring),
+];
+
+/// Writes by other means than pwrite(2).
+pub(super) const WRITES: [(&str, Means); 4] = [
+    ("writev", PARTS),
+    ("dwrite", Means::Direct),
+    ("awrite", Means::Aio),
+    ("uringwrite", Means::Uring),
+];
+
 /// ioctls with a word of their own.
 pub(super) const IOCTLS: [(&str, Ioctl); 7] = [
     ("getversion", Ioctl::GetVersion),
@@ -98,7 +117,9 @@ pub(super) const IOCTLS: [(&str, Ioctl); 7] = [
 
 /// Every operation's word, in the order of the documentation.
 pub(super) const OPS: &str = "creat mkdir mknod symlink link unlink rmdir rename stat lstat chmod chown utimens \
-     truncate access readlink readdir write read mwrite mread fsync fdatasync open close pwrite pread ftruncate \
-     fstat fsyncfd lseek sync dropcaches wait mounttmpfs umount creds umask setxattr getxattr listxattr \
-     removexattr fallocate copyrange splice chattr lsattr ioctl statfs linkfd fdpath handle openhandle watch \
-     cached exec flock lock getlock lease bind register unregister rootdir abort repeat eachalloc";
+     truncate access readlink readdir write read readv writev dread dwrite aread awrite uringread uringwrite \
+     mwrite mread fsync fdatasync open close pwrite pread fdread fdwrite ftruncate fstat fsyncfd lseek mmap \
+     mstore mload msync munmap sync dropcaches wait mounttmpfs umount creds umask setxattr getxattr listxattr \
+     removexattr fallocate copyrange clonerange deduperange splice chattr lsattr ioctl statfs linkfd fdpath \
+     handle openhandle watch cached exec flock lock getlock lease bind register unregister rootdir abort repeat \
+     eachalloc";

@@ -4,7 +4,7 @@ use super::super::args::{Args, Fault, Word};
 use super::super::words::{FALLOCATE_MODES, IOCTLS, XATTR_FLAGS};
 use super::values::{SLOT, fits, hex, joined, required};
 use crate::attrs;
-use crate::op::{FileOp, Ioctl, XattrFlag};
+use crate::op::{FileOp, Ioctl, Path, XattrFlag};
 
 const XATTR: &str = "the name of an extended attribute";
 const HANDLE: &str = "the number of a handle, 0 to 65535";
@@ -46,14 +46,33 @@ pub(super) fn op(word: &Word, args: &mut Args) -> Result<Option<FileOp>, Fault> 
             }
         }
         "copyrange" => {
-            let (from, to) = (args.path()?, args.path()?);
-            let [from_off, to_off, len] = args.named(["soff", "doff", "len"])?;
+            let (from, to, from_off, to_off, len) = between(args)?;
             FileOp::CopyRange {
                 from,
                 to,
-                from_off: fits(from_off, Some(0))?,
-                to_off: fits(to_off, Some(0))?,
-                len: required(args, len)?,
+                from_off,
+                to_off,
+                len,
+            }
+        }
+        "clonerange" => {
+            let (from, to, from_off, to_off, len) = between(args)?;
+            FileOp::CloneRange {
+                from,
+                to,
+                from_off,
+                to_off,
+                len,
+            }
+        }
+        "deduperange" => {
+            let (from, to, from_off, to_off, len) = between(args)?;
+            FileOp::DedupeRange {
+                from,
+                to,
+                from_off,
+                to_off,
+                len,
             }
         }
         "splice" => {
@@ -99,6 +118,14 @@ pub(super) fn op(word: &Word, args: &mut Args) -> Result<Option<FileOp>, Fault> 
         "exec" => FileOp::Exec { path: args.path()? },
         _ => return Ok(None),
     }))
+}
+
+/// Two paths, `soff=`, `doff=`, `len=`.
+fn between(args: &mut Args) -> Result<(Path, Path, u64, u64, u64), Fault> {
+    let (from, to) = (args.path()?, args.path()?);
+    let [from_off, to_off, len] = args.named(["soff", "doff", "len"])?;
+    let (from_off, to_off) = (fits(from_off, Some(0))?, fits(to_off, Some(0))?);
+    Ok((from, to, from_off, to_off, required(args, len)?))
 }
 
 /// An attribute's value: text, or `hex:` and digits.

@@ -48,6 +48,26 @@ impl Display for FileOp {
                 f,
                 "copyrange {from} {to} soff={from_off} doff={to_off} len={len}"
             ),
+            FileOp::CloneRange {
+                from,
+                to,
+                from_off,
+                to_off,
+                len,
+            } => write!(
+                f,
+                "clonerange {from} {to} soff={from_off} doff={to_off} len={len}"
+            ),
+            FileOp::DedupeRange {
+                from,
+                to,
+                from_off,
+                to_off,
+                len,
+            } => write!(
+                f,
+                "deduperange {from} {to} soff={from_off} doff={to_off} len={len}"
+            ),
             FileOp::Splice { from, to, off, len } => {
                 write!(f, "splice {from} {to} off={off} len={len}")
             }

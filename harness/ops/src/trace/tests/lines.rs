@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use crate::op::{
-    Base, FileOp, Ioctl, Line, LockOp, Locked, MountOp, NodeKind, Op, Path, RenameFlags, Whence,
-    XattrFlag,
+    Base, FileOp, IoOp, Ioctl, Line, LockOp, Locked, MapOp, Means, MountOp, NodeKind, Op, Path,
+    RenameFlags, Whence, XattrFlag,
 };
 use crate::trace::args::ARROW;
 
@@ -173,13 +173,16 @@ fn kind() -> impl Strategy<Value = NodeKind> {
     ]
 }
 
-pub(super) fn lines() -> impl Strategy<Value = Vec<Line>> {
+/// Any operation at all.
+pub(super) fn op() -> impl Strategy<Value = Op> {
     let plain = || {
         prop_oneof![
             names_only().boxed(),
             attributes_and_data().boxed(),
             slots_and_process().boxed(),
             file().prop_map(Op::File).boxed(),
+            io().prop_map(Op::Io).boxed(),
+            map().prop_map(Op::Map).boxed(),
             lock().prop_map(Op::Lock).boxed(),
             mount().prop_map(Op::Mount).boxed(),
         ]
@@ -189,7 +192,7 @@ pub(super) fn lines() -> impl Strategy<Value = Vec<Line>> {
         cold,
         op: Box::new(op),
     };
-    let op = prop_oneof![
+    prop_oneof![
         8 => plain(),
         1 => (plain(), any::<bool>()).prop_map(move |(op, cold)| each(op, cold)),
         1 => (1u32.., plain(), any::<Option<bool>>()).prop_map(move |(times, op, wrapped)| {
@@ -202,10 +205,13 @@ pub(super) fn lines() -> impl Strategy<Value = Vec<Line>> {
                 op: Box::new(op),
             }
         }),
-    ];
+    ]
+}
+
+pub(super) fn lines() -> impl Strategy<Value = Vec<Line>> {
     let worker = prop_oneof![Just(0), any::<u16>()];
     let expect = prop_oneof![3 => Just(None), 1 => (0..=crate::errno::MAX).prop_map(Some)];
-    let line = (worker, op, expect).prop_map(|(worker, op, expect)| Line { worker, op, expect });
+    let line = (worker, op(), expect).prop_map(|(worker, op, expect)| Line { worker, op, expect });
     prop::collection::vec(line, 0..40)
 }
 
@@ -250,13 +256,29 @@ fn file() -> impl Strategy<Value = FileOp> {
                 mode,
             }
         }),
-        (path(), path(), number(), number(), number()).prop_map(
-            |(from, to, from_off, to_off, len)| FileOp::CopyRange {
-                from,
-                to,
-                from_off,
-                to_off,
-                len,
+        (path(), path(), number(), number(), number(), 0..3).prop_map(
+            |(from, to, from_off, to_off, len, which)| match which {
+                0 => FileOp::CopyRange {
+                    from,
+                    to,
+                    from_off,
+                    to_off,
+                    len,
+                },
+                1 => FileOp::CloneRange {
+                    from,
+                    to,
+                    from_off,
+                    to_off,
+                    len,
+                },
+                _ => FileOp::DedupeRange {
+                    from,
+                    to,
+                    from_off,
+                    to_off,
+                    len,
+                },
             }
         ),
         (path(), path(), number(), number()).prop_map(|(from, to, off, len)| FileOp::Splice {
@@ -280,6 +302,61 @@ fn file() -> impl Strategy<Value = FileOp> {
         (slot(), path()).prop_map(|(slot, path)| FileOp::Handle { slot, path }),
         (slot(), path()).prop_map(|(slot, path)| FileOp::Watch { slot, path }),
         (slot(), slot()).prop_map(|(handle, slot)| FileOp::OpenHandle { handle, slot }),
+    ]
+}
+
+fn io() -> impl Strategy<Value = IoOp> {
+    let by = || {
+        prop_oneof![
+            any::<u16>().prop_map(|parts| Means::Vector { parts }),
+            Just(Means::Direct),
+            Just(Means::Aio),
+            Just(Means::Uring),
+        ]
+    };
+    let (slot, len, seed) = (any::<u16>, any::<u32>, any::<u64>);
+    prop_oneof![
+        (by(), path(), any::<u64>(), len()).prop_map(|(by, path, off, len)| IoOp::Read {
+            by,
+            path,
+            off,
+            len
+        }),
+        (by(), path(), any::<u64>(), len(), seed()).prop_map(|(by, path, off, len, seed)| {
+            IoOp::Write {
+                by,
+                path,
+                off,
+                len,
+                seed,
+            }
+        }),
+        (slot(), len()).prop_map(|(slot, len)| IoOp::FdRead { slot, len }),
+        (slot(), len(), seed()).prop_map(|(slot, len, seed)| IoOp::FdWrite { slot, len, seed }),
+    ]
+}
+
+fn map() -> impl Strategy<Value = MapOp> {
+    let (map, len) = (any::<u16>, any::<u32>);
+    prop_oneof![
+        (map(), map(), any::<u64>(), len(), any::<bool>()).prop_map(
+            |(map, slot, off, len, read_only)| MapOp::Map {
+                map,
+                slot,
+                off,
+                len,
+                read_only
+            }
+        ),
+        (map(), len(), len(), any::<u64>()).prop_map(|(map, off, len, seed)| MapOp::Store {
+            map,
+            off,
+            len,
+            seed
+        }),
+        (map(), len(), len()).prop_map(|(map, off, len)| MapOp::Load { map, off, len }),
+        map().prop_map(|map| MapOp::Sync { map }),
+        map().prop_map(|map| MapOp::Unmap { map }),
     ]
 }
 

@@ -304,6 +304,16 @@ impl CaseDisk {
     }
 }
 
+/// The mounts that the paths of [`Arms::bases`] lie on.
+pub fn mount_points(arm: Arm) -> [&'static str; 2] {
+    match arm {
+        Arm::Backed => [BACKED, LOWER],
+        Arm::Plain => [PLAIN, PLAIN_OUTSIDE],
+        Arm::Devfuse => [DEVFUSE, LOWER],
+        Arm::Ext4 => [EXT4, EXT4_OUTSIDE],
+    }
+}
+
 /// Where the arm's own file system is mounted.
 pub fn mount_point(arm: Arm) -> &'static str {
     match arm {

@@ -1,5 +1,7 @@
 //! One case, from mounting its arms to unmounting them.
 
+mod stage;
+
 use std::path::Path;
 
 use lookback_ops::tree::{Node, Snapshot};
@@ -19,6 +21,8 @@ use crate::port::{Port, PortError};
 use crate::snapshot;
 use crate::space::Space;
 use crate::workers::{self, WorkersError};
+
+pub use stage::{Stage, with_arm};
 
 /// A tree is sent in messages of about this many bytes.
 const TREE_BYTES: usize = 4 << 20;
@@ -66,16 +70,7 @@ enum CaseError {
 /// [`PortError`]: the host can't be told any more.
 pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<(), PortError> {
     board.set_busy(true);
-    let mut case = Case {
-        plan,
-        arms: Arms::of(plan),
-        daemon: None,
-        seen: Seen::new(),
-        board,
-        port,
-        micros: Vec::new(),
-        before: Vec::new(),
-    };
+    let mut case = Case::new(plan, board, port);
     match case.play() {
         Ok(()) => {}
         Err(CaseError::Port(e)) => return Err(e),
@@ -111,8 +106,32 @@ struct Case<'a> {
     before: Vec<Space>,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn new(plan: &'a CasePlan, board: &'static Board, port: &'a mut Port) -> Self {
+        Case {
+            plan,
+            arms: Arms::of(plan),
+            daemon: None,
+            seen: Seen::new(),
+            board,
+            port,
+            micros: Vec::new(),
+            before: Vec::new(),
+        }
+    }
+
     fn play(&mut self) -> Result<(), CaseError> {
+        self.prepare()?;
+        for arm in self.arms.list().to_vec() {
+            let bases = self.arms.bases(arm);
+            let micros = self.trace(arm, false, &bases)?;
+            self.micros.push((arm, micros));
+        }
+        self.snapshots()
+    }
+
+    /// All that comes before the trace.
+    fn prepare(&mut self) -> Result<(), CaseError> {
         let id = &self.plan.id;
         if id.contains('/') || matches!(id.as_str(), "" | "." | "..") {
             return Err(CaseError::BadId(id.clone()));
@@ -130,13 +149,7 @@ impl Case<'_> {
             let bases = self.arms.setup_bases(arm);
             self.trace(arm, true, &bases)?;
         }
-        self.register(false)?;
-        for &arm in &arms {
-            let bases = self.arms.bases(arm);
-            let micros = self.trace(arm, false, &bases)?;
-            self.micros.push((arm, micros));
-        }
-        self.snapshots()
+        self.register(false)
     }
 
     fn make_case_dir(&self, arm: Arm) -> Result<(), CaseError> {

@@ -80,7 +80,13 @@ fn serve() -> Result<(), AgentError> {
         match port.receive()? {
             Some(ToGuest::Hello { .. }) => port.send(&ready())?,
             Some(ToGuest::RunCase(plan)) => case::run(&plan, board, &mut port)?,
-            Some(ToGuest::Exec(plan)) => run_command::run(&plan, watchdog, &mut port)?,
+            Some(ToGuest::Exec(plan)) => run_command::run(&plan, watchdog, board, &mut port)?,
+            // Sent while a program ran, which has ended since.
+            Some(ToGuest::Input(_) | ToGuest::Signal(_)) => {}
+            Some(ToGuest::ShowTasks) => {
+                watchdog::show();
+                port.send(&FromGuest::Shown)?;
+            }
             Some(ToGuest::KernelLog) => {
                 let log = kernel_log::read().map_err(|error| error.to_string());
                 port.send(&FromGuest::Log(log))?;

@@ -13,6 +13,8 @@ use thiserror::Error;
 use crate::guest;
 use crate::holders::{holders, mounts_below};
 
+/// The directory of all mount points.
+pub const MOUNTS: &str = "/mnt";
 /// Mount point of the backed share.
 pub const BACKED: &str = "/mnt/backed";
 /// Mount point of the ordinary share.

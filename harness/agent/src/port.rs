@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use lookback_wire::control::{FromGuest, PORT, ToGuest};
 use lookback_wire::frame::{FrameError, read_frame, write_frame};
@@ -115,6 +115,12 @@ impl Port {
         Ok(Port {
             file: self.file.try_clone()?,
         })
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -87,9 +87,10 @@ impl Root {
 
     fn fill(&mut self, plan: &ExecPlan) -> Result<(), RootError> {
         if let Some(tag) = &plan.root {
-            self.mount(b"/", tag, "virtiofs", MsFlags::MS_RDONLY, None)?;
+            let share = Some("virtiofs");
+            self.mount(b"/", tag, share, MsFlags::MS_RDONLY, None)?;
             for (kind, at, options) in BASIC {
-                self.mount(at.as_bytes(), kind, kind, MsFlags::empty(), options)?;
+                self.mount(at.as_bytes(), kind, Some(kind), MsFlags::empty(), options)?;
             }
             self.link()?;
         }
@@ -106,7 +107,15 @@ impl Root {
                 ("overlay", "overlay", Some(layers.as_str()))
             }
         };
-        self.mount(&wanted.at, what, kind, MsFlags::empty(), options)
+        self.mount(&wanted.at, what, Some(kind), MsFlags::empty(), options)
+    }
+
+    /// Make a mount of the agent's visible at `at` in the program's root.
+    ///
+    /// # Errors
+    /// [`RootError`].
+    pub fn bind(&mut self, mount: &str, at: &str) -> Result<(), RootError> {
+        self.mount(at.as_bytes(), mount, None, MsFlags::MS_BIND, None)
     }
 
     /// The options of an overlay on `at` whose upper layer is in the agent's own
@@ -135,7 +144,7 @@ impl Root {
         &mut self,
         at: &[u8],
         what: &str,
-        kind: &str,
+        kind: Option<&str>,
         flags: MsFlags,
         options: Option<&str>,
     ) -> Result<(), RootError> {
@@ -144,12 +153,10 @@ impl Root {
             at: String::from_utf8_lossy(at).into_owned(),
             source,
         })?;
-        mount(Some(what), &point, Some(kind), flags, options).map_err(|source| {
-            MountError::Mount {
-                what: what.into(),
-                on: point.display().to_string(),
-                source,
-            }
+        mount(Some(what), &point, kind, flags, options).map_err(|source| MountError::Mount {
+            what: what.into(),
+            on: point.display().to_string(),
+            source,
         })?;
         self.mounted.push(point);
         Ok(())

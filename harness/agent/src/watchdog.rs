@@ -53,7 +53,8 @@ fn watch(board: &Board) -> ! {
     }
 }
 
-fn show() {
+/// Show on the console what every process but this one waits for.
+pub fn show() {
     let own = std::process::id();
     for pid in pids().into_iter().filter(|pid| *pid != own) {
         let read =

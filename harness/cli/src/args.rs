@@ -39,6 +39,8 @@ pub enum Command {
     /// Build and list guest kernels
     #[command(subcommand)]
     Kernel(KernelCommand),
+    /// Run a command of this machine's on an arm in a guest, and see that its kernel stays well
+    Exec(ExecArgs),
     /// Run a command of this machine's in a guest that has KVM on AMD
     Nested(NestedArgs),
     /// Measure how fast it is
@@ -289,6 +291,31 @@ pub struct KernelSeriesArgs {
     /// A 6.12 source tree [default: Debian's linux-source-6.12]
     #[arg(long, env = "LINUX_SRC", value_name = "DIR")]
     pub src: Option<PathBuf>,
+}
+
+/// Runs a command of this machine's on an arm in a guest, and sees that its kernel stays well.
+///
+/// The command starts in the arm's directory. It sees this machine's files read-only, under their
+/// own paths, with /tmp and /run of its own. Standard input and signals reach it, and its status is
+/// passed on, 128 and the number for a signal; 251 is said for a machine or kernel that can't do
+/// it, 252 for a hang or timeout, 253 for a guest whose kernel crashed, warned or leaked, or whose
+/// server or disks show that it went wrong.
+#[derive(Debug, clap::Args)]
+pub struct ExecArgs {
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+    /// The file system it runs on: backed, plain, devfuse or ext4
+    #[arg(long, default_value = "backed", value_name = "ARM")]
+    pub arm: Arm,
+    /// What is answered to LOOKUP on backed and devfuse [default: the arm's directory is backed]
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Seconds the command may take
+    #[arg(long, default_value = "1800", value_name = "S")]
+    pub timeout: NonZeroU64,
+    #[command(flatten)]
+    pub boot: BootArgs,
 }
 
 /// Runs a command of this machine's in a guest that has KVM on AMD.

@@ -87,6 +87,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Kernel(KernelCommand::Build(args)) => command::kernel::build(&args),
         Command::Kernel(KernelCommand::List) => command::kernel::list(),
         Command::Kernel(KernelCommand::Series(args)) => command::kernel::series(&args),
+        Command::Exec(args) => command::exec::exec(&args),
         Command::Nested(args) => command::nested::nested(&args),
         Command::Bench(BenchCommand::Boot(args)) => command::bench::boot(&args),
         Command::Mutants(args) => command::mutants::mutants(&args),

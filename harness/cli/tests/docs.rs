@@ -183,6 +183,7 @@ fn the_usage_page_is_complete() {
         "kernel build",
         "kernel list",
         "kernel series",
+        "exec",
         "nested",
         "bench boot",
         "mutants",

@@ -17,6 +17,7 @@ use crate::config::{BackendConfig, BackendError, system};
 use crate::control::Control;
 use crate::counters::Counters;
 use crate::device::MAX_TAG_LEN;
+use crate::requests::Requests;
 use crate::session::ServerThread;
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -48,7 +49,7 @@ impl Backend {
         let limit = raise_open_files()?;
         let socket = Socket::bind(&config.socket)?;
 
-        let shared = Arc::new(Shared::new(config.rules.clone()));
+        let shared = Arc::new(Shared::new(config.rules.clone(), config.log_requests));
         let control = Arc::new(Control::new()?);
         let (ready, started) = mpsc::sync_channel(1);
         let path = config.socket.clone();
@@ -129,8 +130,17 @@ impl BackendHandle {
         self.shared.counters().clone()
     }
 
-    /// Starts counting anew, the LOOKUPs of each rule's path included; returns
-    /// the counts so far. Do so while nothing is mounted: which nodeids are
+    /// The newest requests since the last reset, as many as the configuration
+    /// has room for.
+    pub fn requests(&self) -> Requests {
+        self.shared
+            .log()
+            .map(|log| log.requests())
+            .unwrap_or_default()
+    }
+
+    /// Starts counting anew, the LOOKUPs of each rule's path included, and
+    /// forgets the requests; returns the counts so far. Do so while nothing is mounted: which nodeids are
     /// backed is counted, too.
     pub fn reset_counters(&self) -> Counters {
         self.shared.reset()

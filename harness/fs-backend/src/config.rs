@@ -45,6 +45,8 @@ pub struct BackendConfig {
     pub allow_direct_io: bool,
     /// How many front ends to serve.
     pub sessions: Sessions,
+    /// How many requests are kept with their replies, the newest; 0 for none.
+    pub log_requests: usize,
 }
 
 impl BackendConfig {
@@ -62,6 +64,7 @@ impl BackendConfig {
             attr_timeout: Duration::from_secs(1),
             allow_direct_io: true,
             sessions: Sessions::One,
+            log_requests: 0,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lookback_wire::fuse::OUT_HEADER_LEN;
 use lookback_wire::reply::{PLAIN_LEN, Reply, Request, Says};
@@ -27,6 +27,7 @@ use vm_memory::{ByteValued, Bytes, GuestMemoryError, GuestMemoryMmap};
 use crate::init;
 use crate::observed::{HostFs, Observed};
 use crate::opcode;
+use crate::requests;
 use crate::shared::Shared;
 
 /// Guest memory as virtiofsd's `Reader` and `Writer` take it.
@@ -124,14 +125,27 @@ impl<F: HostFs> Service<F> {
     where
         M: Clone + Deref<Target = Memory>,
     {
-        let header = match Self::header(mem, chain) {
-            Ok(header) => header,
+        let at = Instant::now();
+        let (header, body) = match Self::header(mem, chain) {
+            Ok(read) => read,
             Err(error) => {
                 warn!("a request was dropped: {error}");
                 return 0.into();
             }
         };
         self.shared.counters().request(header.opcode, header.nodeid);
+        let ticket = self.arrived(at, header, body);
+        let served = self.answer(header, mem, chain);
+        if let Some(ticket) = ticket {
+            self.answered(ticket, header.opcode, &served, mem, chain);
+        }
+        served
+    }
+
+    fn answer<M>(&self, header: InHeader, mem: &Memory, chain: &DescriptorChain<M>) -> Served
+    where
+        M: Clone + Deref<Target = Memory>,
+    {
         // A panic in the passthrough concerns the one request: what it leaves
         // behind are locks of virtiofsd's that panic again, here.
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(header, mem, chain)))
@@ -152,14 +166,63 @@ impl<F: HostFs> Service<F> {
         self.server.destroy();
     }
 
-    fn header<M>(mem: &Memory, chain: &DescriptorChain<M>) -> Result<InHeader, RequestError>
+    /// The header, and a reader of what follows it.
+    fn header<'a, M>(
+        mem: &'a Memory,
+        chain: &DescriptorChain<M>,
+    ) -> Result<(InHeader, Reader<'a>), RequestError>
     where
         M: Clone + Deref<Target = Memory>,
     {
-        Reader::new(mem, chain.clone())
-            .map_err(RequestError::Descriptors)?
-            .read_obj()
-            .map_err(RequestError::Short)
+        let mut reader = Reader::new(mem, chain.clone()).map_err(RequestError::Descriptors)?;
+        let header = reader.read_obj().map_err(RequestError::Short)?;
+        Ok((header, reader))
+    }
+
+    /// Writes the request down, if requests are.
+    fn arrived(&self, at: Instant, header: InHeader, mut body: Reader<'_>) -> Option<u64> {
+        let mut log = self.shared.log()?;
+        let mut bytes = Vec::new();
+        if requests::has_words(header.opcode) {
+            let len = usize::try_from(header.len).unwrap_or(0);
+            let own = len.saturating_sub(size_of::<InHeader>());
+            let kept = own.min(requests::BODY_MAX).min(body.available_bytes());
+            bytes.resize(kept, 0);
+            // What can't be read is the request's own error, told by its reply.
+            if body.read_exact(&mut bytes).is_err() {
+                bytes.clear();
+            }
+        }
+        Some(log.arrived(at, header.opcode, header.nodeid, bytes))
+    }
+
+    fn answered<M>(
+        &self,
+        ticket: u64,
+        opcode: u32,
+        served: &Served,
+        mem: &Memory,
+        chain: &DescriptorChain<M>,
+    ) where
+        M: Clone + Deref<Target = Memory>,
+    {
+        let max = match opcode {
+            opcode::LOOKUP => requests::LOOKUP_REPLY_MAX,
+            _ => requests::REPLY_MAX,
+        };
+        let (bytes, late) = match served {
+            Served::Done { .. } if !opcode::has_reply(opcode) => (Vec::new(), None),
+            Served::Done { used } => {
+                let len = usize::try_from(*used).unwrap_or(usize::MAX).min(max);
+                (read_back(mem, chain, len).unwrap_or_default(), None)
+            }
+            Served::Late { delay, bytes, .. } => {
+                (bytes.iter().take(max).copied().collect(), Some(*delay))
+            }
+        };
+        if let Some(mut log) = self.shared.log() {
+            log.answered(ticket, bytes, late);
+        }
     }
 
     fn serve<M>(

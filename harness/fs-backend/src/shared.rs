@@ -7,6 +7,7 @@ use lookback_wire::rules::{LookupRule, Lookups, Rules};
 use crate::aliases::Aliases;
 use crate::counters::Counters;
 use crate::names::Names;
+use crate::requests::RequestLog;
 
 /// The rules come from the handle, the counters go to it; both outlive a
 /// connection.
@@ -21,12 +22,16 @@ pub(crate) struct Shared {
     counters: Mutex<Counters>,
     names: Mutex<Names>,
     aliases: Mutex<Aliases>,
+    /// Absent where no request is to be kept.
+    log: Option<Mutex<RequestLog>>,
 }
 
 impl Shared {
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: Rules, log_requests: usize) -> Self {
+        let log = (log_requests > 0).then(|| Mutex::new(RequestLog::new(log_requests)));
         Self {
             rules: RwLock::new(rules),
+            log,
             ..Self::default()
         }
     }
@@ -48,11 +53,19 @@ impl Shared {
     /// Counts from nothing; returns the counts so far.
     pub(crate) fn reset(&self) -> Counters {
         *self.lookups.lock().unwrap_or_else(PoisonError::into_inner) = Lookups::default();
+        if let Some(mut log) = self.log() {
+            log.clear();
+        }
         std::mem::take(&mut *self.counters())
     }
 
     pub(crate) fn counters(&self) -> MutexGuard<'_, Counters> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn log(&self) -> Option<MutexGuard<'_, RequestLog>> {
+        let log = self.log.as_ref()?;
+        Some(log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn names(&self) -> MutexGuard<'_, Names> {

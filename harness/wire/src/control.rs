@@ -3,7 +3,8 @@
 //!
 //! The host sends [`ToGuest`], the guest answers [`FromGuest`]. One thing runs
 //! at a time: `RunCase`, then any number of `Outcomes`, `Tree` and `Note`,
-//! then `CaseDone`; or `Exec`, then any number of `Output`, then `Exited`.
+//! then `CaseDone`; or `Exec`, then any number of `Output`, then `Exited`. While
+//! a program runs the host sends `Input`, `Signal` and `ShowTasks`.
 
 use std::{fmt, str::FromStr};
 
@@ -343,6 +344,15 @@ pub enum ToGuest {
     SetClock(Duration),
     /// Sync, unmount everything, reset the machine.
     PowerOff,
+    /// For the standard input of the program, at most
+    /// [`OUTPUT_MAX`](crate::exec::OUTPUT_MAX) bytes; none are its end. The next
+    /// comes after `Taken`. Too late, it is dropped.
+    Input(Vec<u8>),
+    /// Send this signal, by its number, to the program's process group. Too
+    /// late, it is dropped.
+    Signal(i32),
+    /// Show on the console what every process waits for, and say `Shown`.
+    ShowTasks,
 }
 
 /// Guest to host.
@@ -433,6 +443,10 @@ pub enum FromGuest {
     Log(Result<String, String>),
     /// Answer to `PowerOff`; the machine resets next.
     Bye,
+    /// The program has taken the last `Input`, or will take no more.
+    Taken,
+    /// Answer to `ShowTasks`.
+    Shown,
 }
 
 #[cfg(test)]
@@ -475,6 +489,8 @@ mod tests {
                 at: b"/tmp".to_vec(),
                 what: MountKind::Tmpfs,
             }],
+            input: true,
+            arm: Some(Box::default()),
         };
         let sent = ToGuest::Exec(Box::new(plan));
         let bytes = frame::encode(&sent).unwrap();

@@ -8,8 +8,19 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The most bytes that one `Output` carries.
+use crate::control::CasePlan;
+
+/// The most bytes that one `Output` or `Input` carries.
 pub const OUTPUT_MAX: usize = 64 << 10;
+/// Where a program that runs on an arm finds the arm's mounts.
+pub const ARM_MOUNTS: &str = "/run/lookback";
+/// Variable of a program that runs on an arm: the arm's name.
+pub const ENV_ARM: &str = "LOOKBACK_ARM";
+/// Variable of a program that runs on an arm: the directory behind the arm's
+/// back, the arm's own where nothing lies below it.
+pub const ENV_LOWER: &str = "LOOKBACK_LOWER";
+/// Variable of a program that runs on an arm: the directory outside the arm.
+pub const ENV_OUTSIDE: &str = "LOOKBACK_OUTSIDE";
 
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,6 +37,14 @@ pub struct ExecPlan {
     pub root: Option<String>,
     /// What else is mounted, in this order; a mount hides what was there.
     pub mounts: Vec<Mount>,
+    /// Its standard input comes as [`ToGuest::Input`]; otherwise it is empty.
+    ///
+    /// [`ToGuest::Input`]: crate::control::ToGuest::Input
+    pub input: bool,
+    /// The case on whose first arm it runs: the arm is mounted and set up as for
+    /// the case, and the program starts in its directory, not in
+    /// [`ExecPlan::cwd`]. The trace is not run; what it names is what there is.
+    pub arm: Option<Box<CasePlan>>,
 }
 
 /// Something mounted in a program's root.

@@ -15,7 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe, read, write};
+use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -96,8 +96,10 @@ impl Daemon {
     /// [`DaemonError`]. A daemon that does not answer is killed.
     pub fn start(device: OwnedFd, server: Server, held: Held) -> Result<Daemon, DaemonError> {
         fcntl(&device, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(call("fcntl"))?;
-        let (report, report_to) = pipe().map_err(call("pipe"))?;
-        let (stopped, stop) = pipe().map_err(call("pipe"))?;
+        // Programs of the host's are no heirs to them.
+        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(call("pipe"));
+        let (report, report_to) = pipe()?;
+        let (stopped, stop) = pipe()?;
         // SAFETY: the agent has one thread.
         match unsafe { fork() }.map_err(call("fork"))? {
             ForkResult::Child => {
@@ -117,6 +119,11 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Wait for the daemon's end, its mount being gone or detached, and take

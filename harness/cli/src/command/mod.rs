@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod doctor;
+pub mod exec;
 pub mod kernel;
 pub mod list;
 pub mod mutants;

@@ -14,6 +14,8 @@ use lookback_wire::{
     frame::{self, FrameError},
 };
 
+use crate::guest::journal::Journal;
+
 /// Something a guest did.
 #[derive(Debug)]
 pub enum Event {
@@ -37,11 +39,12 @@ pub struct Events {
 
 impl Events {
     /// Listens to both. The threads end when the guest does.
-    pub fn listen(control: UnixStream, console: Receiver<Vec<u8>>) -> Self {
+    /// What the console prints goes to `journal`, too.
+    pub fn listen(control: UnixStream, console: Receiver<Vec<u8>>, journal: Journal) -> Self {
         let (sender, receiver) = mpsc::channel();
         let messages = sender.clone();
         let control = thread::spawn(move || listen_to_control(control, &messages));
-        thread::spawn(move || listen_to_console(&console, control, &sender));
+        thread::spawn(move || listen_to_console(&console, &journal, control, &sender));
         Self { receiver }
     }
 
@@ -72,7 +75,12 @@ fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
     }
 }
 
-fn listen_to_console(console: &Receiver<Vec<u8>>, control: JoinHandle<()>, to: &Sender<Event>) {
+fn listen_to_console(
+    console: &Receiver<Vec<u8>>,
+    journal: &Journal,
+    control: JoinHandle<()>,
+    to: &Sender<Event>,
+) {
     let mut watcher = Watcher::new();
     let forward = |findings: Vec<Finding>| {
         findings
@@ -80,6 +88,7 @@ fn listen_to_console(console: &Receiver<Vec<u8>>, control: JoinHandle<()>, to: &
             .all(|finding| to.send(Event::Finding(Box::new(finding))).is_ok())
     };
     for chunk in console {
+        journal.console(Instant::now(), &chunk);
         if !forward(watcher.push(&chunk)) {
             return;
         }
@@ -104,7 +113,7 @@ mod tests {
     fn the_end_comes_after_the_last_message() {
         let (ours, mut guest) = UnixStream::pair().unwrap();
         let (console, chunks) = channel();
-        let events = Events::listen(ours, chunks);
+        let events = Events::listen(ours, chunks, Journal::new(Instant::now()));
         drop(console);
         frame::write_frame(&mut guest, &FromGuest::Bye).unwrap();
         drop(guest);

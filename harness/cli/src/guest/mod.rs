@@ -3,7 +3,10 @@
 pub mod events;
 pub mod exec;
 pub mod folder;
+pub mod host;
 pub mod interrupt;
+pub mod journal;
+pub mod line;
 pub mod session;
 
 use std::{fs, path::PathBuf};

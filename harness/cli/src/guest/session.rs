@@ -1,22 +1,20 @@
 //! A running guest and the conversation with its agent.
 
-use std::{
-    os::unix::net::UnixStream,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use lookback_engine::{Engine, Guest, GuestSpec, Snapshot};
 use lookback_oracle::CaseRun;
 use lookback_report::Problem;
 use lookback_triage::Finding;
-use lookback_wire::{
-    control::{Arm, CasePlan, FromGuest, PROTOCOL, Served, ToGuest},
-    frame,
-};
+use lookback_wire::control::{Arm, CasePlan, FromGuest, PROTOCOL, Served, ToGuest};
 
 use crate::{
     failure::Failure,
-    guest::events::{Event, Events},
+    guest::{
+        events::{Event, Events},
+        journal::Journal,
+        line::Line,
+    },
 };
 
 /// How long a guest that has said goodbye may take to be gone, and a dying one
@@ -98,12 +96,29 @@ pub struct CaseReturn {
     pub micros: Vec<(Arm, u64)>,
 }
 
+impl CaseReturn {
+    pub(super) fn new() -> Self {
+        Self {
+            run: CaseRun::default(),
+            ended: Ended::Done,
+            findings: Vec::new(),
+            troubles: Vec::new(),
+            lost: Vec::new(),
+            served: Vec::new(),
+            broken: Vec::new(),
+            micros: Vec::new(),
+        }
+    }
+}
+
 /// A running guest. Dropping it ends the guest.
 #[derive(Debug)]
 pub struct Session {
     guest: Box<dyn Guest>,
-    pub(super) control: UnixStream,
+    pub(super) line: Line,
     events: Events,
+    /// What happened when.
+    pub journal: Journal,
     /// How long the engine took to have its machine running.
     pub machine_after: Duration,
     /// What the agent said of itself.
@@ -160,11 +175,13 @@ impl Session {
         let reader = control
             .try_clone()
             .map_err(Failure::io("use the control stream of", &spec.kernel))?;
-        let events = Events::listen(reader, console);
+        let journal = Journal::new(began);
+        let events = Events::listen(reader, console, journal.clone());
         let mut boot_findings = Vec::new();
         // A guest that does not take it has ended, which its events tell.
+        let line = Line::new(control);
         for message in first.iter().chain([&ToGuest::Hello { protocol: PROTOCOL }]) {
-            let _ = frame::write_frame(&mut &control, message);
+            let _ = line.send(message);
         }
         let ready = loop {
             let why = match events.next(deadline) {
@@ -211,8 +228,9 @@ impl Session {
         };
         Ok(Self {
             guest,
-            control,
+            line,
             events,
+            journal,
             machine_after,
             ready,
             boot_findings,
@@ -222,18 +240,10 @@ impl Session {
     /// Runs one case to its end, the guest's, or the limit's.
     pub fn run_case(&mut self, plan: &CasePlan, limit: Duration) -> CaseReturn {
         let deadline = Instant::now() + limit;
-        let mut back = CaseReturn {
-            run: CaseRun::default(),
-            ended: Ended::Done,
-            findings: Vec::new(),
-            troubles: Vec::new(),
-            lost: Vec::new(),
-            served: Vec::new(),
-            broken: Vec::new(),
-            micros: Vec::new(),
-        };
+        let mut back = CaseReturn::new();
+        self.journal.begin(format!("case {} begins", plan.id));
         let request = ToGuest::RunCase(Box::new(plan.clone()));
-        if let Err(error) = frame::write_frame(&mut &self.control, &request) {
+        if let Err(error) = self.line.send(&request) {
             self.last_words(&mut back.findings);
             back.ended = Ended::GuestDied(format!("the guest takes no case: {error}"));
             return back;
@@ -261,9 +271,30 @@ impl Session {
         deadline: Instant,
         findings: &mut Vec<Finding>,
     ) -> Result<FromGuest, Gone> {
+        match self.message_by(deadline, findings)? {
+            Some(message) => Ok(message),
+            None => Err(self.time_is_up(findings)),
+        }
+    }
+
+    /// Kills a guest that took longer than it may.
+    pub(super) fn time_is_up(&mut self, findings: &mut Vec<Finding>) -> Gone {
+        if let Err(error) = self.guest.kill() {
+            tracing::warn!("{error}");
+        }
+        self.last_words(findings);
+        Gone::TimedOut
+    }
+
+    /// The agent's next message; `None` if there was none by the deadline.
+    pub(super) fn message_by(
+        &mut self,
+        deadline: Instant,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<FromGuest>, Gone> {
         loop {
             match self.events.next(deadline) {
-                Some(Event::Message(message)) => return Ok(message),
+                Some(Event::Message(message)) => return Ok(Some(message)),
                 Some(Event::Finding(finding)) => findings.push(*finding),
                 Some(Event::ControlClosed(error)) => {
                     self.last_words(findings);
@@ -271,13 +302,7 @@ impl Session {
                     return Err(self.died(&why));
                 }
                 Some(Event::ConsoleClosed) => return Err(self.died("")),
-                None => {
-                    if let Err(error) = self.guest.kill() {
-                        tracing::warn!("{error}");
-                    }
-                    self.last_words(findings);
-                    return Err(Gone::TimedOut);
-                }
+                None => return Ok(None),
             }
         }
     }
@@ -296,7 +321,7 @@ impl Session {
     }
 
     /// Returns whether the message was the case's last.
-    fn take(&self, message: FromGuest, plan: &CasePlan, back: &mut CaseReturn) -> bool {
+    pub(super) fn take(&self, message: FromGuest, plan: &CasePlan, back: &mut CaseReturn) -> bool {
         match message {
             FromGuest::Outcomes {
                 arm,
@@ -313,7 +338,10 @@ impl Session {
                 arm,
                 phase,
                 snapshot,
-            } => back.run.add_tree(arm, phase, snapshot),
+            } => {
+                self.journal.mark(format!("the tree of {arm}, {phase}"));
+                back.run.add_tree(arm, phase, snapshot);
+            }
             FromGuest::Trouble { arm, what, leak } => {
                 let arm = arm.map_or_else(String::new, |arm| format!("{arm}: "));
                 back.troubles.push((format!("{arm}{what}"), leak));
@@ -356,7 +384,7 @@ impl Session {
     /// so.
     pub fn power_off(mut self) -> (Vec<Finding>, Option<Problem>) {
         let mut findings = Vec::new();
-        let sent = frame::write_frame(&mut &self.control, &ToGuest::PowerOff);
+        let sent = self.line.send(&ToGuest::PowerOff);
         let mut problem = sent
             .err()
             .map(|error| Problem::Crash(format!("the guest can't be told to power off: {error}")));

@@ -18,7 +18,7 @@ use crate::{
         session::{CaseReturn, Ended, Session},
     },
     run::{
-        proof, served,
+        log, proof, served,
         servers::{Begun, Servers},
     },
 };
@@ -87,7 +87,13 @@ pub fn run(
         result.requests.insert(Arm::Devfuse.to_string(), requests);
     }
     result.micros = back.micros.iter().copied().collect();
+    session.journal.mark(format!("case {id} ends"));
     conclude(&mut result, back, session, limit);
+    if !result.findings.is_empty() {
+        let (arms, journal) = (&plan.case.arms, &session.journal);
+        let log = log::write(folder, id, arms, journal, &servers.requests())?;
+        result.files.push(log);
+    }
     Ok((result, alive))
 }
 
@@ -104,7 +110,7 @@ fn record(plan: &Plan, folder: &Folder) -> Result<Vec<String>, Failure> {
     Ok(vec![format!("traces/{trace}"), format!("rules/{rules}")])
 }
 
-fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
+pub fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
     counters
         .by_opcode()
         .into_iter()
@@ -113,7 +119,7 @@ fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
 }
 
 /// Adds what is not the oracle's: the kernel's complaints, and how it ended.
-fn conclude(result: &mut CaseResult, back: CaseReturn, session: &Session, limit: Duration) {
+pub fn conclude(result: &mut CaseResult, back: CaseReturn, session: &Session, limit: Duration) {
     let crashed = !back.findings.is_empty();
     for finding in back.findings {
         result.add(Finding::of_kernel(finding));

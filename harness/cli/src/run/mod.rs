@@ -2,11 +2,12 @@
 //! oracle → findings → report.
 
 pub mod case;
+pub mod log;
 mod places;
-mod proof;
+pub mod proof;
 pub mod rig;
-mod served;
-mod servers;
+pub mod served;
+pub mod servers;
 
 use std::{
     io::IsTerminal,
@@ -17,7 +18,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lookback_engine::choose;
+use lookback_engine::{Engine, choose};
 use lookback_image::e2fsck;
 use lookback_kernel::Profile;
 use lookback_report::{
@@ -27,9 +28,9 @@ use lookback_scenario::{DEFAULT_SEED, Fsstress, Library, Overrides, Plan, Scenar
 use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER};
 
 use crate::{
-    args::{FsstressArgs, GuestArgs, RunArgs},
+    args::{BootArgs, FsstressArgs, GuestArgs, RunArgs},
     failure::Failure,
-    guest::session::Session,
+    guest::session::{Ready, Session},
     paths,
     run::rig::{Parts, Rig, sockets},
 };
@@ -101,7 +102,7 @@ pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode
         args.boot.machine.tools.qemu.as_deref(),
     )?;
     println!("{}", choice.why);
-    let sockets = sockets()?;
+    let (sockets, _) = sockets()?;
     let mut rig = Rig::build(&parts, &sockets)?;
     let limit = Duration::from_secs(args.timeout.map_or(
         match profile {
@@ -112,15 +113,7 @@ pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode
     ));
     let boot_limit = Duration::from_secs(args.boot.boot_timeout.get());
     let booting = Instant::now();
-    let mut session = match Session::boot(choice.engine.as_ref(), &rig.spec, boot_limit) {
-        Ok(session) => session,
-        Err(failure) => {
-            if matches!(failure, Failure::NoAgent { .. }) {
-                rig.keep_logs()?;
-            }
-            return Err(failure);
-        }
-    };
+    let mut session = boot_guest(choice.engine.as_ref(), &mut rig, boot_limit)?;
     let boot = booting.elapsed();
     let ready = session.ready.clone();
     println!(
@@ -133,26 +126,14 @@ pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode
     let needs_extension = plans
         .iter()
         .any(|plan| plan.case.arms.contains(&Arm::Backed));
-    if let (true, Some(why)) = (needs_extension, &ready.no_extension) {
+    if needs_extension && let Some(lack) = no_extension(&args.boot, &ready) {
         let _ = session.power_off();
-        return Err(Failure::NoExtension {
-            kernel: args.boot.kernel.clone(),
-            release: ready.release,
-            why: why.clone(),
-        });
+        return Err(lack);
     }
 
     // Whatever comes now, the console and the traces are worth a look.
     rig.folder.keep();
-    let kernel = Kernel {
-        name: parts.kernel.name.clone(),
-        release: ready.release,
-        // Of an image given as a file nobody knows.
-        profile: parts
-            .kernel
-            .profile
-            .map_or_else(|| "unknown".to_owned(), |profile| profile.to_string()),
-    };
+    let kernel = kernel(&parts, &ready);
     let mut result = RunResult::new(&rig.folder.id, choice.engine.name(), kernel, seed);
     result.boot_ms = Some(u64::try_from(boot.as_millis()).unwrap_or(u64::MAX));
     for finding in std::mem::take(&mut session.boot_findings) {
@@ -174,6 +155,37 @@ pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode
     write(&result, &rig, args)?;
     println!("{}", rig.folder.path.display());
     Ok(ExitCode::from(result.exit_code))
+}
+
+/// Boots the rig's guest. If it does not come up, what may say why is kept.
+pub fn boot_guest(engine: &dyn Engine, rig: &mut Rig, limit: Duration) -> Result<Session, Failure> {
+    let booted = Session::boot(engine, &rig.spec, limit);
+    if matches!(booted, Err(Failure::NoAgent { .. })) {
+        rig.keep_logs()?;
+    }
+    booted
+}
+
+/// Why the arm `backed` can't run, if it can't.
+pub fn no_extension(args: &BootArgs, ready: &Ready) -> Option<Failure> {
+    ready.no_extension.as_ref().map(|why| Failure::NoExtension {
+        kernel: args.kernel.clone(),
+        release: ready.release.clone(),
+        why: why.clone(),
+    })
+}
+
+/// What was booted.
+pub fn kernel(parts: &Parts, ready: &Ready) -> Kernel {
+    Kernel {
+        name: parts.kernel.name.clone(),
+        release: ready.release.clone(),
+        // Of an image given as a file nobody knows.
+        profile: parts
+            .kernel
+            .profile
+            .map_or_else(|| "unknown".to_owned(), |profile| profile.to_string()),
+    }
 }
 
 /// Takes the arm off every case that has it, and says so in the case's title,
@@ -234,7 +246,7 @@ fn cases(
 }
 
 /// Ends the guest and checks what it leaves behind.
-fn finish(session: Session, alive: bool, rig: &Rig, result: &mut RunResult) {
+pub fn finish(session: Session, alive: bool, rig: &Rig, result: &mut RunResult) {
     let mut clean = alive;
     if alive {
         let (findings, problem) = session.power_off();
@@ -280,16 +292,21 @@ fn check(image: &Path) -> (FsckStatus, String) {
     }
 }
 
-fn write(result: &RunResult, rig: &Rig, args: &GuestArgs) -> Result<(), Failure> {
+/// Leaves the result in the run's directory. What the next run makes anew is
+/// removed if this one `holds`; after a failure it is evidence.
+pub fn keep(result: &RunResult, rig: &Rig, holds: bool) -> Result<(), Failure> {
     let json = rig.folder.path.join("result.json");
     let junit = rig.folder.path.join("junit.xml");
     lookback_report::write_junit(&junit, result)?;
     lookback_report::write(&json, result)?;
-    // What the next run makes anew; after a failure it is evidence.
-    if result.exit_code == 0 {
+    if holds {
         rig.remove_bulk()?;
     }
-    rig.folder.make_latest()?;
+    rig.folder.make_latest()
+}
+
+fn write(result: &RunResult, rig: &Rig, args: &GuestArgs) -> Result<(), Failure> {
+    keep(result, rig, result.exit_code == 0)?;
     if let Some(path) = &args.json {
         lookback_report::write(path, result)?;
     }

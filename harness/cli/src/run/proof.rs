@@ -7,6 +7,10 @@ use lookback_wire::control::{CasePlan, OUTSIDE, STACK};
 /// FUSE_ROOT_ID (include/uapi/linux/fuse.h).
 const ROOT_NODEID: u64 = 1;
 
+/// How the signature of a LOOKUP in the backed share's root begins that nothing
+/// in the case asks for.
+pub const ROOT_LOOKUP: &str = "bypass:root-lookup";
+
 /// Requests about what the guest serves itself.
 fn bypass(counters: &Counters) -> Vec<Finding> {
     bypass_violations(counters)
@@ -37,7 +41,7 @@ pub fn backing(counters: &Counters, plan: &CasePlan) -> Vec<Finding> {
     for name in counters.root_lookups.keys() {
         if name != STACK && name != OUTSIDE && !plan.has_rule_in(name) {
             findings.push(difference(
-                "bypass:root-lookup",
+                ROOT_LOOKUP,
                 format!("the server was asked for {name:?} in the root of the backed share"),
             ));
         }

@@ -17,7 +17,8 @@ use crate::{
     failure::Failure,
     guest::{
         folder::{self, Folder},
-        image, interrupt,
+        image,
+        interrupt::{self, Heir},
     },
     paths,
     progress::BuildProgress,
@@ -64,12 +65,13 @@ impl Parts {
     }
 }
 
-/// A directory for sockets that is gone when this process is, by a signal, too.
-pub fn sockets() -> Result<SocketDir, Failure> {
+/// A directory for sockets that is gone when this process is, by a signal, too;
+/// and who may be told of the signal first.
+pub fn sockets() -> Result<(SocketDir, Heir), Failure> {
     let sockets = SocketDir::new()?;
-    interrupt::remove_on_signal(sockets.path())
+    let heir = interrupt::remove_on_signal(sockets.path())
         .map_err(Failure::io("catch signals to clean up", sockets.path()))?;
-    Ok(sockets)
+    Ok((sockets, heir))
 }
 
 /// Everything one guest is made of.

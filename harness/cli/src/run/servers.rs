@@ -3,7 +3,7 @@
 use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use lookback_engine::{Share, SocketDir};
-use lookback_fs_backend::{Backend, BackendConfig, BackendHandle, Counters};
+use lookback_fs_backend::{Backend, BackendConfig, BackendHandle, Counters, Requests};
 use lookback_wire::{
     control::{OUTSIDE, STACK, TAG_BACKED, TAG_PLAIN},
     rules::Rules,
@@ -14,6 +14,9 @@ use crate::{
     guest::folder::Folder,
     run::places::{PlaceError, Places},
 };
+
+/// Requests that a server keeps for a case's log: some 200 bytes each.
+const LOGGED: usize = 20_000;
 
 /// The servers of the two shares, each with a directory of the run.
 #[derive(Debug)]
@@ -54,6 +57,7 @@ impl Servers {
             let mut config = BackendConfig::new(sockets.socket(tag), directory);
             config.tag = Some(tag.to_owned());
             config.offer_backing = offer_backing;
+            config.log_requests = LOGGED;
             Backend::spawn(config)
         };
         Ok(Self {
@@ -105,6 +109,12 @@ impl Servers {
                 }
             }
         }
+    }
+
+    /// The newest requests of each share since, by its tag.
+    pub fn requests(&self) -> [(&'static str, Requests); 2] {
+        [(TAG_BACKED, &self.backed), (TAG_PLAIN, &self.plain)]
+            .map(|(tag, server)| (tag, server.requests()))
     }
 
     /// What both were asked since: of the backed share, then of the plain one.

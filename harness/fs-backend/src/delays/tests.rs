@@ -58,7 +58,7 @@ impl Guest {
             delay_ms: Some(delay_ms),
             ..LookupRule::default()
         }]);
-        let service = Service::new(fs, Arc::new(Shared::new(rules)), true);
+        let service = Service::new(fs, Arc::new(Shared::new(rules, 0)), true);
         let ranges = [(GuestAddress(0), 0x10_0000)];
         let memory = GuestMemoryAtomic::new(Memory::from_ranges(&ranges).unwrap());
         let device = Device::new(service, None);

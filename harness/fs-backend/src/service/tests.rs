@@ -170,7 +170,7 @@ impl Bench {
     }
 
     fn of(share: TempDir, offer_backing: bool, rules: Rules) -> Self {
-        let shared = Arc::new(Shared::new(rules));
+        let shared = Arc::new(Shared::new(rules, 16));
         let fs = PassthroughFs::new(config(&share)).unwrap();
         Self {
             guest: Guest::new(),
@@ -474,3 +474,32 @@ proptest! {
 }
 
 mod rules;
+
+#[test]
+fn requests_are_written_down_with_their_replies() {
+    let bench = Bench::new(true, vec![stack(Some(0))]).mounted();
+    bench.lookup(1, "stack", 192);
+    bench.lookup(1, "nothing", 192);
+    bench.call(&request(MKDIR, 1, b"\0\0\0\0\0\0\0\0new\0"), &[16, 128]);
+    bench.call(&request(opcode::FORGET, 9, &2_u64.to_ne_bytes()), &[]);
+    let log = bench.shared.log().unwrap().requests();
+    let texts: Vec<String> = log.entries.iter().map(ToString::to_string).collect();
+    let [init, stack, nothing, mkdir, forget] = &texts[..] else {
+        panic!("{texts:?}")
+    };
+    assert_eq!(init, "INIT node 0 -> ok");
+    assert_eq!(stack, "LOOKUP node 1 \"stack\" -> node 0 backing 1");
+    assert_eq!(nothing, "LOOKUP node 1 \"nothing\" -> ENOENT");
+    assert!(
+        mkdir.starts_with("MKDIR node 1 \"new\" -> node "),
+        "{mkdir}"
+    );
+    assert_eq!(forget, "FORGET node 9 count 2");
+    assert_eq!(log.dropped, 0);
+    assert!(log.entries.is_sorted_by_key(|entry| entry.at));
+    bench.shared.reset();
+    assert_eq!(
+        bench.shared.log().unwrap().requests(),
+        crate::Requests::default()
+    );
+}

@@ -41,7 +41,7 @@ struct Row {
 /// Measures.
 pub fn boot(args: &BenchBootArgs) -> Result<ExitCode, Failure> {
     let parts = Parts::find(&args.boot)?;
-    let sockets = sockets()?;
+    let (sockets, _) = sockets()?;
     let requests: &[Request] = match args.boot.machine.engine.into() {
         Request::Auto => &[Request::Kvm, Request::Qemu],
         Request::Kvm => &[Request::Kvm],

@@ -323,7 +323,7 @@ fn same_rules_and_requests_same_answers() {
     let share = share();
     let run = || {
         let fs = PassthroughFs::new(config(&share)).unwrap();
-        let shared = Arc::new(Shared::new(rules(&text)));
+        let shared = Arc::new(Shared::new(rules(&text), 0));
         let service = Service::new(fs, Arc::clone(&shared), true);
         let guest = Guest::new();
         let answers: Vec<_> = requests()

@@ -1,25 +1,19 @@
 //! `lookback nested`: a command of this machine's in a guest that has KVM.
 
-mod plan;
-
 use std::{
     fs,
-    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, SystemTime},
 };
 
-use lookback_engine::{Accel, GuestSpec, Qemu, Share, SocketDir};
-use lookback_fs_backend::{Backend, BackendConfig, BackendHandle};
+use lookback_engine::{Accel, GuestSpec, Qemu, SocketDir};
+use lookback_fs_backend::BackendHandle;
 use lookback_image::initramfs;
 use lookback_kernel::{Layout, Profile};
 use lookback_report::Problem;
 use lookback_triage::Finding;
-use lookback_wire::{
-    control::PORT,
-    exec::{ExecStatus, Stream},
-};
+use lookback_wire::control::PORT;
 
 use crate::{
     args::NestedArgs,
@@ -27,18 +21,13 @@ use crate::{
     guest::{
         exec::ExecReturn,
         folder::{self, Folder},
-        image, interrupt,
+        host, image, interrupt,
         session::{Gone, Session},
     },
     paths,
     progress::BuildProgress,
 };
 
-/// The tag of the share that is this machine's `/`.
-const HOST: &str = "host";
-/// How long the guest may trust what it knows of this machine's files: a
-/// translated guest asks slowly, and they hardly change under it.
-const TRUST: Duration = Duration::from_secs(3600);
 /// What the kernel says once KVM can run guests here (arch/x86/kvm/svm/svm.c).
 const NESTED_PAGING: &str = "kvm_amd: Nested Paging enabled";
 /// How long an agent that runs nothing may take to answer.
@@ -67,7 +56,7 @@ fn run(args: &NestedArgs) -> Result<ExitCode, Failure> {
         .iter()
         .map(|path| writable(path))
         .collect::<Result<Vec<_>, _>>()?;
-    let plan = plan::plan(&args.command, &out)?;
+    let plan = host::plan(&args.command, &out)?;
     let mut outer = prepare(args, &out)?;
     let engine = match &args.tools.qemu {
         Some(binary) => Qemu::with_binary(Accel::TcgSvm, binary),
@@ -81,7 +70,7 @@ fn run(args: &NestedArgs) -> Result<ExitCode, Failure> {
     }
     let mut session = booted?;
     let log = session.kernel_log(ANSWER)?;
-    let said = plan::kvm_lines(&log);
+    let said = kvm_lines(&log);
     let release = session.ready.release.clone();
     eprintln!("outer guest: Linux {release}; {}", said.join("; "));
     if !said.iter().any(|line| line == NESTED_PAGING) {
@@ -92,10 +81,7 @@ fn run(args: &NestedArgs) -> Result<ExitCode, Failure> {
     }
     let mut findings = std::mem::take(&mut session.boot_findings);
     let limit = Duration::from_secs(args.timeout.get());
-    let back = session.exec(plan, limit, &mut |stream, bytes| match stream {
-        Stream::Out => pass(io::stdout(), bytes),
-        Stream::Err => pass(io::stderr(), bytes),
-    });
+    let back = session.exec(plan, limit, None, &mut host::print);
     let mut problem = None;
     if back.ended.is_ok() {
         let (last, why) = session.power_off();
@@ -104,7 +90,7 @@ fn run(args: &NestedArgs) -> Result<ExitCode, Failure> {
     } else {
         drop(session);
     }
-    findings.extend(back.findings.iter().cloned());
+    findings.extend(back.case.findings.iter().cloned());
     let log = outer.folder.path.join("console.log");
     for finding in &findings {
         eprintln!(
@@ -114,11 +100,6 @@ fn run(args: &NestedArgs) -> Result<ExitCode, Failure> {
         );
     }
     Ok(ExitCode::from(status(&back, &findings, problem, limit)))
-}
-
-fn pass(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
-    to.write_all(bytes)?;
-    to.flush()
 }
 
 /// Says what went wrong besides the command itself, and what all of it comes to.
@@ -133,9 +114,8 @@ fn status(
         eprintln!("lookback: outer guest: {what}");
         unable = true;
     };
-    for what in &back.troubles {
-        say(what);
-    }
+    let troubles = back.case.troubles.iter().map(|(what, _)| what);
+    troubles.chain(&back.case.broken).for_each(|what| say(what));
     if let Some(error) = &back.lost {
         say(&format!("its output can't be passed on: {error}"));
     }
@@ -151,20 +131,7 @@ fn status(
         None => false,
     };
     let own = match &back.ended {
-        Ok(ExecStatus::Code(code)) => *code,
-        Ok(ExecStatus::Signal(signal)) => signal.saturating_add(128),
-        Ok(ExecStatus::NotFound(why)) => {
-            eprintln!("lookback: {why}");
-            127
-        }
-        Ok(ExecStatus::NotExecutable(why)) => {
-            eprintln!("lookback: {why}");
-            126
-        }
-        Ok(ExecStatus::Unable(why)) => {
-            eprintln!("lookback: {why}");
-            UNABLE
-        }
+        Ok(ended) => host::own_status(ended),
         Err(Gone::TimedOut) => {
             eprintln!(
                 "lookback: the command had not ended after {} s",
@@ -210,12 +177,12 @@ fn prepare(args: &NestedArgs, out: &[PathBuf]) -> Result<Outer, Failure> {
     let sockets = SocketDir::new()?;
     interrupt::remove_on_signal(sockets.path())
         .map_err(Failure::io("catch signals to clean up", sockets.path()))?;
-    let mut servers = vec![serve(&sockets, HOST, Path::new("/"), true)?];
-    let mut shares = vec![share(HOST, &servers[0])];
+    let mut servers = vec![host::serve_root(&sockets)?];
+    let mut shares = vec![host::root_share(&servers[0])];
     for (index, path) in out.iter().enumerate() {
-        let tag = plan::tag(index);
-        let server = serve(&sockets, &tag, path, false)?;
-        shares.push(share(&tag, &server));
+        let tag = host::tag(index);
+        let server = host::serve(&sockets, &tag, path, false)?;
+        shares.push(host::share(&tag, &server));
         servers.push(server);
     }
     let spec = GuestSpec {
@@ -237,24 +204,22 @@ fn prepare(args: &NestedArgs, out: &[PathBuf]) -> Result<Outer, Failure> {
     })
 }
 
-fn serve(
-    sockets: &SocketDir,
-    tag: &str,
-    directory: &Path,
-    readonly: bool,
-) -> Result<BackendHandle, Failure> {
-    let mut config = BackendConfig::new(sockets.socket(tag), directory);
-    config.tag = Some(tag.to_owned());
-    config.readonly = readonly;
-    if readonly {
-        (config.entry_timeout, config.attr_timeout) = (TRUST, TRUST);
-    }
-    Ok(Backend::spawn(config)?)
+/// The lines of the kernel's log about KVM, without their times.
+fn kvm_lines(log: &str) -> Vec<String> {
+    log.lines()
+        .filter_map(|line| Some(line.split_once("] ")?.1.trim()))
+        .filter(|line| line.starts_with("kvm"))
+        .map(str::to_owned)
+        .collect()
 }
 
-fn share(tag: &str, server: &BackendHandle) -> Share {
-    Share {
-        tag: tag.to_owned(),
-        socket: server.socket().to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_quoted_without_its_times() {
+        let log = "<6>[    0.9] kvm_amd: Nested Paging enabled\n<6>[ 1.0] x\nkvm: no\n";
+        assert_eq!(kvm_lines(log), ["kvm_amd: Nested Paging enabled"]);
     }
 }

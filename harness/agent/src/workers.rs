@@ -372,4 +372,4 @@ fn exit(status: i32) -> ! {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

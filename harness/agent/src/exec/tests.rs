@@ -2,6 +2,7 @@
 
 mod files;
 mod io;
+mod program;
 
 use lookback_ops::{Outcome, Value, trace};
 use rstest::rstest;

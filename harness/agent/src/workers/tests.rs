@@ -1,6 +1,15 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use lookback_ops::trace;
 
 use super::*;
+
+/// Held while workers run: those of another test would inherit the ends of
+/// their pipes, and each would wait for the other's to be closed.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static FORKING: Mutex<()> = Mutex::new(());
+    FORKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Run a trace in a fresh directory: outcomes by worker, and how it went.
 fn play(text: &str, concurrent: bool) -> (BTreeMap<u16, Vec<Outcome>>, Result<Ran, WorkersError>) {
@@ -21,6 +30,7 @@ fn play(text: &str, concurrent: bool) -> (BTreeMap<u16, Vec<Outcome>>, Result<Ra
         mine.extend(outcomes);
         Ok(())
     };
+    let _alone = alone();
     let ran = run(&lines, concurrent, &bases, Board::new().unwrap(), &mut sink);
     (seen, ran)
 }

@@ -1,0 +1,4 @@
+//@ makedev major <sys/sysmacros.h>
+
+//@ lsetxattr lremovexattr <sys/xattr.h>
+

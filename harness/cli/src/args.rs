@@ -102,7 +102,7 @@ impl From<ProfileArg> for Profile {
 }
 
 /// What every guest needs, and where its run is kept.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct ToolArgs {
     /// The guest agent, a static executable [default: the one built along with this program]
     #[arg(long, env = "LOOKBACK_AGENT", value_name = "FILE")]
@@ -115,7 +115,7 @@ pub struct ToolArgs {
 }
 
 /// What guests run in, and where their runs are kept.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct MachineArgs {
     /// What boots the guest
     #[arg(long, value_enum, default_value = "auto")]
@@ -125,7 +125,7 @@ pub struct MachineArgs {
 }
 
 /// What is booted, and by what.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct BootArgs {
     /// A kernel's name (see `lookback kernel list`), or the path of a vmlinux or bzImage
     #[arg(long, default_value = lookback_kernel::PATCHED, value_name = "NAME|FILE")]
@@ -141,7 +141,7 @@ pub struct BootArgs {
 }
 
 /// What run, fsstress and replay have in common.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct GuestArgs {
     #[command(flatten)]
     pub boot: BootArgs,
@@ -157,7 +157,7 @@ pub struct GuestArgs {
 }
 
 /// Where runs are kept.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct OutputArgs {
     /// Where runs are kept [default: target/lookback of the checkout]
     #[arg(long, env = "LOOKBACK_OUTPUT", value_name = "DIR")]
@@ -185,6 +185,9 @@ pub struct RunArgs {
     /// The arms to run on; cases that are left with nothing to compare are skipped
     #[arg(long, value_delimiter = ',', value_name = "ARM,...")]
     pub arms: Option<Vec<Arm>>,
+    /// Run the cases on this kernel first, and tell only what it does not show
+    #[arg(long, value_name = "NAME|FILE")]
+    pub against: Option<String>,
     #[command(flatten)]
     pub guest: GuestArgs,
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lookback_fs_backend::Counters;
-use lookback_oracle::{context, judge};
+use lookback_oracle::{CaseRun, context, judge};
 use lookback_report::{CaseResult, Finding, Kind, Status};
 use lookback_scenario::{Plan, Recording};
 use lookback_wire::{
@@ -26,15 +26,25 @@ use crate::{
 /// Operations shown before one that differs.
 const CONTEXT: usize = 10;
 
-/// Writes down what the case is, runs it, and says how it went. The second
-/// value is false if the guest is gone.
+/// How a case went.
+#[derive(Debug)]
+pub struct Played {
+    /// Judged and told.
+    pub result: CaseResult,
+    /// What each operation gave on each arm.
+    pub outcomes: CaseRun,
+    /// False if the guest is gone.
+    pub alive: bool,
+}
+
+/// Writes down what the case is, runs it, and says how it went.
 pub fn run(
     plan: &Plan,
     session: &mut Session,
     servers: &Servers,
     folder: &Folder,
     limit: Duration,
-) -> Result<(CaseResult, bool), Failure> {
+) -> Result<Played, Failure> {
     let id = &plan.case.id;
     let mut result = CaseResult::new(&plan.scenario, id, &plan.title, Status::Passed);
     result.files = record(plan, folder)?;
@@ -49,10 +59,14 @@ pub fn run(
         Begun::Ready(places) => places,
         Begun::Unable(why) => {
             result.status = Status::Skipped { reason: why };
-            return Ok((result, true));
+            return Ok(Played {
+                result,
+                outcomes: CaseRun::default(),
+                alive: true,
+            });
         }
     };
-    let back = session.run_case(&plan.case, limit);
+    let mut back = session.run_case(&plan.case, limit);
     let (backed, plain) = servers.counters();
 
     let alive = back.ended == Ended::Done;
@@ -88,13 +102,18 @@ pub fn run(
     }
     result.micros = back.micros.iter().copied().collect();
     session.journal.mark(format!("case {id} ends"));
+    let outcomes = std::mem::take(&mut back.run);
     conclude(&mut result, back, session, limit);
     if !result.findings.is_empty() {
         let (arms, journal) = (&plan.case.arms, &session.journal);
         let log = log::write(folder, id, arms, journal, &servers.requests())?;
         result.files.push(log);
     }
-    Ok((result, alive))
+    Ok(Played {
+        result,
+        outcomes,
+        alive,
+    })
 }
 
 /// The trace and the rules, as files of the run.

@@ -2,6 +2,7 @@
 //! oracle → findings → report.
 
 pub mod case;
+mod findings;
 pub mod log;
 mod places;
 pub mod proof;
@@ -18,7 +19,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lookback_engine::{Engine, choose};
+use lookback_engine::{Engine, SocketDir, choose};
 use lookback_image::e2fsck;
 use lookback_kernel::Profile;
 use lookback_report::{
@@ -32,7 +33,10 @@ use crate::{
     failure::Failure,
     guest::session::{Ready, Session},
     paths,
-    run::rig::{Parts, Rig, sockets},
+    run::{
+        findings::About,
+        rig::{Parts, Rig, sockets},
+    },
 };
 
 /// Said where the arm `plain` is left out.
@@ -51,7 +55,8 @@ pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
         ..Overrides::default()
     };
     let plans = Library::load(&directory)?.plans(&args.scenarios, &overrides)?;
-    run(plans, args.seed.unwrap_or(DEFAULT_SEED), &args.guest)
+    let seed = args.seed.unwrap_or(DEFAULT_SEED);
+    run_against(plans, seed, &args.guest, args.against.as_deref())
 }
 
 /// `lookback fsstress`.
@@ -89,21 +94,64 @@ pub fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
 }
 
 /// Runs cases in one guest, prints and keeps the result.
-pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
-    let began = Instant::now();
-    let profile: Profile = args.boot.profile.into();
+pub fn run(plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
+    run_against(plans, seed, args, None)
+}
+
+/// As [`run`]; with another kernel, runs the cases on that first and tells only
+/// what it does not show.
+fn run_against(
+    mut plans: Vec<Plan>,
+    seed: u64,
+    args: &GuestArgs,
+    other: Option<&str>,
+) -> Result<ExitCode, Failure> {
     if !nix::unistd::geteuid().is_root() && leave_plain_out(&mut plans) {
         println!("{PLAIN_NEEDS_ROOT}");
     }
+    let (sockets, _) = sockets()?;
+    let other = other
+        .map(|kernel| {
+            let mut args = args.clone();
+            kernel.clone_into(&mut args.boot.kernel);
+            let (result, rig) = execute(&plans, seed, &args, &sockets)?;
+            keep(&result, &rig, result.exit_code == 0)?;
+            let path = rig.folder.path.display();
+            println!("{kernel} is what to hold against: {path}");
+            Ok::<_, Failure>(result)
+        })
+        .transpose()?;
+    let (mut result, rig) = execute(&plans, seed, args, &sockets)?;
+    if let Some(other) = other {
+        result.leave_out_known(&other);
+        findings::remove_known(&rig.folder, &result)?;
+    }
+    // First to the screen: a full disk must not swallow it.
+    let style = Style {
+        color: std::io::stdout().is_terminal(),
+    };
+    print!("{}", lookback_report::terminal::render(&result, style));
+    write(&result, &rig, args)?;
+    println!("{}", rig.folder.path.display());
+    Ok(ExitCode::from(result.exit_code))
+}
 
+/// Runs cases in one guest.
+fn execute(
+    plans: &[Plan],
+    seed: u64,
+    args: &GuestArgs,
+    sockets: &SocketDir,
+) -> Result<(RunResult, Rig), Failure> {
+    let began = Instant::now();
+    let profile: Profile = args.boot.profile.into();
     let parts = Parts::find(&args.boot)?;
     let choice = choose(
         args.boot.machine.engine.into(),
         args.boot.machine.tools.qemu.as_deref(),
     )?;
     println!("{}", choice.why);
-    let (sockets, _) = sockets()?;
-    let mut rig = Rig::build(&parts, &sockets)?;
+    let mut rig = Rig::build(&parts, sockets)?;
     let limit = Duration::from_secs(args.timeout.map_or(
         match profile {
             Profile::Fast | Profile::Kvm => 300,
@@ -143,18 +191,12 @@ pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode
         });
     }
 
-    let alive = cases(&plans, &mut session, &rig, limit, &mut result)?;
+    let about = About::of(&result, &parts);
+    let alive = cases(plans, &mut session, &rig, limit, &about, &mut result)?;
     finish(session, alive, &rig, &mut result);
     result.total_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     result.finish();
-    // First to the screen: a full disk must not swallow it.
-    let style = Style {
-        color: std::io::stdout().is_terminal(),
-    };
-    print!("{}", lookback_report::terminal::render(&result, style));
-    write(&result, &rig, args)?;
-    println!("{}", rig.folder.path.display());
-    Ok(ExitCode::from(result.exit_code))
+    Ok((result, rig))
 }
 
 /// Boots the rig's guest. If it does not come up, what may say why is kept.
@@ -212,6 +254,7 @@ fn cases(
     session: &mut Session,
     rig: &Rig,
     limit: Duration,
+    about: &About,
     result: &mut RunResult,
 ) -> Result<bool, Failure> {
     let bar = ProgressBar::new(plans.len() as u64);
@@ -232,11 +275,12 @@ fn cases(
                 reason: "too few of its arms are run to compare anything".into(),
             })
         } else {
-            let (case, alive) = case::run(plan, session, &rig.servers, &rig.folder, limit)?;
-            if !alive {
+            let mut played = case::run(plan, session, &rig.servers, &rig.folder, limit)?;
+            if !played.alive {
                 ended_in = Some(id);
             }
-            case
+            findings::hand_over(&rig.folder, about, plan, &mut played)?;
+            played.result
         };
         result.cases.push(case);
         bar.inc(1);

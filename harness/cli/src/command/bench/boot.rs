@@ -144,7 +144,8 @@ impl Bench<'_> {
 
     /// A guest that is up early and wrong would be no figure.
     fn prove(&self, session: &mut Session, rig: &Rig) -> Result<(), Failure> {
-        let (result, _) = case::run(&self.proof, session, &rig.servers, &rig.folder, PROOF_LIMIT)?;
+        let played = case::run(&self.proof, session, &rig.servers, &rig.folder, PROOF_LIMIT)?;
+        let result = played.result;
         match result.status {
             Status::Passed => Ok(()),
             status => Err(Failure::Agent(format!(

@@ -1,9 +1,11 @@
-//! Memory all of the agent's processes share: who is where, and whether
-//! anything moves.
+//! Memory all of the agent's processes share: who is where on which arm, and
+//! whether anything moves.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use lookback_wire::control::Arm;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 
 /// Most workers one trace may have.
@@ -12,7 +14,12 @@ pub const MAX_WORKERS: usize = 256;
 /// Value of `turn` that tells workers to give up.
 const ABANDONED: u32 = u32::MAX;
 
-/// The shared page. All zero is a valid start.
+/// A pause is cut into beats of this length.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Arms that can run at the same time: all there are.
+const LANES: usize = 4;
+
+/// The shared pages. All zero is a valid start.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Board {
@@ -20,7 +27,14 @@ pub struct Board {
     beats: AtomicU32,
     /// Non-zero while something is expected to beat.
     busy: AtomicU32,
-    /// The line whose turn it is where workers take turns.
+    lanes: [Lane; LANES],
+}
+
+/// One arm's workers.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Lane {
+    /// Whose turn it is where workers take turns.
     turn: AtomicU32,
     /// The trace's line each worker is at, from 1; 0 for no such worker.
     positions: [AtomicU32; MAX_WORKERS],
@@ -51,6 +65,16 @@ impl Board {
         self.beats.load(Ordering::Relaxed)
     }
 
+    /// Let this time pass: there is nothing else to await.
+    pub fn pause(&self, mut left: Duration) {
+        while !left.is_zero() {
+            let beat = left.min(PAUSE);
+            std::thread::sleep(beat);
+            self.beat();
+            left -= beat;
+        }
+    }
+
     /// Say whether beats are to be expected from now on.
     pub fn set_busy(&self, busy: bool) {
         self.busy.store(u32::from(busy), Ordering::Relaxed);
@@ -61,6 +85,18 @@ impl Board {
         self.busy.load(Ordering::Relaxed) != 0
     }
 
+    /// Where `arm`'s workers are.
+    pub fn lane(&self, arm: Arm) -> &Lane {
+        &self.lanes[match arm {
+            Arm::Backed => 0,
+            Arm::Plain => 1,
+            Arm::Devfuse => 2,
+            Arm::Ext4 => 3,
+        }]
+    }
+}
+
+impl Lane {
     /// Before a trace starts.
     pub fn reset(&self) {
         self.turn.store(0, Ordering::SeqCst);
@@ -74,7 +110,6 @@ impl Board {
         if let Some(position) = self.positions.get(usize::from(worker)) {
             position.store(line + 1, Ordering::SeqCst);
         }
-        self.beat();
     }
 
     /// The line worker `worker` is at, from 1; 0 before its first.
@@ -90,20 +125,23 @@ impl Board {
         at.enumerate().filter(|(_, line)| *line != 0)
     }
 
-    /// Wait until it is line `line`'s turn; `false` if the trace was abandoned.
-    pub fn await_turn(&self, line: u32) -> bool {
+    /// Wait until it is this turn; `false` if the trace was abandoned.
+    pub fn await_turn(&self, wanted: u32) -> bool {
         loop {
             match self.turn.load(Ordering::SeqCst) {
                 ABANDONED => return false,
-                turn if turn == line => return true,
+                turn if turn == wanted => return true,
                 turn => self.futex(libc::FUTEX_WAIT, turn),
             }
         }
     }
 
-    /// Line `line` is over; the next one's turn has come.
-    pub fn pass_turn(&self, line: u32) {
-        self.turn.store(line + 1, Ordering::SeqCst);
+    /// A turn is over and this one has come. Not if the trace was abandoned
+    /// meanwhile.
+    pub fn pass_to(&self, from: u32, next: u32) {
+        let order = Ordering::SeqCst;
+        // Whoever waits for a turn that never comes looks at the word again.
+        let _ = self.turn.compare_exchange(from, next, order, order);
         self.futex(libc::FUTEX_WAKE, i32::MAX.cast_unsigned());
     }
 

@@ -1,36 +1,35 @@
 //! One case, from mounting its arms to unmounting them.
 
 mod stage;
+mod tracks;
 
 use std::path::Path;
+use std::time::Duration;
 
-use lookback_ops::tree::{Node, Snapshot};
-use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase, Workers};
+use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase};
+use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::arms::{self, ArmError, Arms, CaseDisk};
 use crate::backing::{self, BackingError};
 use crate::board::Board;
 use crate::clear;
+use crate::clock::{self, RealTime};
 use crate::console::say;
 use crate::devfuse::{Daemon, Mounted, Seen};
-use crate::exec::Bases;
 use crate::guest::{self, GuestError};
 use crate::mounts::BACKED;
+use crate::pieces;
 use crate::port::{Port, PortError};
 use crate::snapshot;
 use crate::space::Space;
-use crate::workers::{self, WorkersError};
+use crate::workers::{self, Event, Job, Ran, WorkersError};
 
 pub use stage::{Stage, with_arm};
 
-/// A tree is sent in messages of about this many bytes.
-const TREE_BYTES: usize = 4 << 20;
 /// Requests that /dev/fuse may give a daemon before its FORGETs get their turn,
 /// at most (`fuse_dev_do_read`: eight, then FORGETs again).
 const FORGET_TURNS: usize = 10;
-/// Bytes of a node besides its texts, at most.
-const NODE_BYTES: usize = 128;
 
 /// Why a case ended early.
 #[derive(Debug, Error)]
@@ -56,6 +55,9 @@ enum CaseError {
     /// It can't be told what is free.
     #[error("free space: {0}")]
     Space(std::io::Error),
+    /// The clock can't be read, set or set right again.
+    #[error("the clock: {0}")]
+    Clock(Errno),
     /// The trace could not be run.
     #[error("{0}: {1}")]
     Workers(Arm, WorkersError),
@@ -84,6 +86,12 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
     if plan.clear {
         case.clear()?;
     }
+    if let Some(clock) = case.clock.take()
+        && let Err(errno) = clock.restore()
+    {
+        let why = CaseError::Clock(errno).to_string();
+        case.port.send(&FromGuest::Broken(why))?;
+    }
     let done = FromGuest::CaseDone {
         id: plan.id.clone(),
         micros: case.micros,
@@ -104,6 +112,8 @@ struct Case<'a> {
     micros: Vec<(Arm, u64)>,
     /// What each disk had free before there was anything of the case on it.
     before: Vec<Space>,
+    /// The real time, where the clock is stepped.
+    clock: Option<RealTime>,
 }
 
 impl<'a> Case<'a> {
@@ -117,22 +127,27 @@ impl<'a> Case<'a> {
             port,
             micros: Vec::new(),
             before: Vec::new(),
+            clock: None,
         }
     }
 
     fn play(&mut self) -> Result<(), CaseError> {
-        self.prepare()?;
-        for arm in self.arms.list().to_vec() {
-            let bases = self.arms.bases(arm);
-            let micros = self.trace(arm, false, &bases)?;
-            self.micros.push((arm, micros));
+        let plan = self.plan;
+        if plan.steps_clock() {
+            self.clock = Some(RealTime::now().map_err(CaseError::Clock)?);
         }
+        self.prepare()?;
+        let bases = |arm| self.arms.bases(arm);
+        let tracks = tracks::trace(plan, self.arms.list(), bases);
+        let ran = self.run(tracks, false)?;
+        self.micros = ran.iter().map(|ran| (ran.arm, ran.micros)).collect();
         self.snapshots()
     }
 
     /// All that comes before the trace.
     fn prepare(&mut self) -> Result<(), CaseError> {
-        let id = &self.plan.id;
+        let plan = self.plan;
+        let id = &plan.id;
         if id.contains('/') || matches!(id.as_str(), "" | "." | "..") {
             return Err(CaseError::BadId(id.clone()));
         }
@@ -143,11 +158,13 @@ impl<'a> Case<'a> {
         }
         let arms = self.arms.list().to_vec();
         for &arm in &arms {
+            self.set_clock(plan.setup_second(0) - 1)?;
             self.make_case_dir(arm)?;
             let made = self.arms.make_outside(arm);
             made.map_err(|e| CaseError::Arm(arm, e))?;
-            let bases = self.arms.setup_bases(arm);
-            self.trace(arm, true, &bases)?;
+            let second = self.clock.map(|_| plan.setup_second(0));
+            let setup = tracks::setup(plan, arm, self.arms.setup_bases(arm), second);
+            self.run(vec![vec![setup]], true)?;
         }
         self.register(false)
     }
@@ -351,49 +368,65 @@ impl<'a> Case<'a> {
         self.resolve_stack(Arm::Backed)
     }
 
-    fn trace(&mut self, arm: Arm, setup: bool, bases: &Bases) -> Result<u64, CaseError> {
-        let lines = if setup {
-            &self.plan.setup
-        } else {
-            &self.plan.trace
-        };
-        if lines.is_empty() {
-            return Ok(0);
-        }
+    /// Run the trace, or the setup, of each of these tracks.
+    fn run(&mut self, tracks: Vec<Vec<Job<'_>>>, setup: bool) -> Result<Vec<Ran>, CaseError> {
         let port = &mut *self.port;
-        let mut sink = |worker, first, outcomes| {
-            port.send(&FromGuest::Outcomes {
-                arm,
-                setup,
-                worker,
-                first,
-                outcomes,
+        let mut sink = |arm, event| {
+            port.send(&match event {
+                Event::Outcomes {
+                    worker,
+                    first,
+                    outcomes,
+                } => FromGuest::Outcomes {
+                    arm,
+                    setup,
+                    worker,
+                    first,
+                    outcomes,
+                },
+                Event::Tree { after, piece } => FromGuest::Tree {
+                    arm,
+                    phase: Phase::Warm,
+                    after: Some(after),
+                    snapshot: piece,
+                },
             })
         };
-        let concurrent = self.plan.workers != Workers::InTurn && !setup;
-        let ran =
-            workers::run(lines, concurrent, bases, self.board, &mut sink).map_err(|e| match e {
-                WorkersError::Port(e) => CaseError::Port(e),
-                e => CaseError::Workers(arm, e),
-            })?;
-        for death in ran.killed {
-            self.trouble(Some(arm), death, false)?;
+        let all = workers::run(tracks, self.board, &mut sink).map_err(|(arm, e)| match e {
+            WorkersError::Port(e) => CaseError::Port(e),
+            e => CaseError::Workers(arm, e),
+        })?;
+        for ran in &all {
+            for death in &ran.killed {
+                self.trouble(Some(ran.arm), death.clone(), false)?;
+            }
         }
-        Ok(ran.micros)
+        Ok(all)
+    }
+
+    /// Set the clock, where it is stepped.
+    fn set_clock(&self, second: i64) -> Result<(), CaseError> {
+        match self.clock {
+            Some(_) => clock::set(second).map_err(CaseError::Clock),
+            None => Ok(()),
+        }
     }
 
     fn snapshots(&mut self) -> Result<(), CaseError> {
         let wanted = |phase| self.plan.phases.contains(&phase);
-        let [warm, dropped, remounted, lower] =
-            [Phase::Warm, Phase::Dropped, Phase::Remounted, Phase::Lower].map(wanted);
-        if warm {
+        if wanted(Phase::Warm) {
             self.send_trees(Phase::Warm)?;
         }
-        if dropped {
+        if wanted(Phase::Dropped) {
             guest::drop_caches()?;
             self.send_trees(Phase::Dropped)?;
         }
-        if remounted {
+        if wanted(Phase::Expired) {
+            // Time itself is what is waited for.
+            self.board.pause(Duration::from_millis(self.plan.expiry_ms));
+            self.send_trees(Phase::Expired)?;
+        }
+        if wanted(Phase::Remounted) {
             self.unmount()?;
             self.mount()?;
             self.register(true)?;
@@ -401,7 +434,7 @@ impl<'a> Case<'a> {
         }
         // The other arms have nothing below them that was not seen already.
         let with_lower = self.arms.with_lower();
-        if lower && !with_lower.is_empty() {
+        if wanted(Phase::Lower) && !with_lower.is_empty() {
             self.unmount()?;
             self.mount_lower()?;
             for arm in with_lower {
@@ -412,7 +445,7 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    fn send_trees(&mut self, phase: Phase) -> Result<(), PortError> {
+    fn send_trees(&mut self, phase: Phase) -> Result<(), CaseError> {
         for arm in self.arms.list().to_vec() {
             let root = self.arms.root(arm);
             self.send_tree(arm, phase, &root)?;
@@ -420,11 +453,13 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    fn send_tree(&mut self, arm: Arm, phase: Phase, root: &str) -> Result<(), PortError> {
-        for snapshot in pieces(snapshot::take(root, self.board), TREE_BYTES) {
+    fn send_tree(&mut self, arm: Arm, phase: Phase, root: &str) -> Result<(), CaseError> {
+        self.set_clock(self.plan.phase_second(phase))?;
+        for snapshot in pieces::of(snapshot::take(root, self.board)) {
             self.port.send(&FromGuest::Tree {
                 arm,
                 phase,
+                after: None,
                 snapshot,
             })?;
         }
@@ -441,46 +476,4 @@ fn empty(disk: &CaseDisk, board: &Board) -> std::io::Result<Space> {
         board.beat();
     }
     Space::of(disk.point)
-}
-
-/// Cut a tree into messages of about `limit` bytes, at least one.
-fn pieces(snapshot: Snapshot, limit: usize) -> Vec<Snapshot> {
-    let bytes = |node: &Node| {
-        NODE_BYTES
-            + node.path.len()
-            + node.first_link.len()
-            + node.target.as_ref().map_or(0, String::len)
-    };
-    let mut all = vec![Snapshot::default()];
-    let mut size = 0;
-    for node in snapshot.nodes {
-        size += bytes(&node);
-        if size > limit {
-            all.push(Snapshot::default());
-            size = bytes(&node);
-        }
-        if let Some(last) = all.last_mut() {
-            last.nodes.push(node);
-        }
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tree_in_pieces_is_the_whole_tree() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["a", "b", "c", "d"] {
-            std::fs::write(dir.path().join(name), name).unwrap();
-        }
-        let whole = snapshot::take(dir.path().to_str().unwrap(), Board::new().unwrap());
-        let cut = pieces(whole.clone(), 2 * (NODE_BYTES + 2));
-        assert!(cut.len() > 1 && cut.iter().all(|piece| !piece.nodes.is_empty()));
-        let nodes: Vec<_> = cut.into_iter().flat_map(|piece| piece.nodes).collect();
-        assert_eq!(nodes, whole.nodes);
-        assert_eq!(pieces(Snapshot::default(), 1).len(), 1);
-    }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use lookback_wire::control::Arm;
 use nix::poll::{PollTimeout, poll};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -43,10 +44,12 @@ fn watch(board: &Board) -> ! {
                 "nothing has moved for {} s; what every process waits for:",
                 STALL.as_secs()
             ));
-            for (worker, line) in board.started() {
-                say(format!(
-                    "the last trace's worker {worker} reached line {line}"
-                ));
+            for arm in [Arm::Backed, Arm::Plain, Arm::Devfuse, Arm::Ext4] {
+                for (worker, line) in board.lane(arm).started() {
+                    say(format!(
+                        "{arm}: the last trace's worker {worker} reached line {line}"
+                    ));
+                }
             }
             show();
         }

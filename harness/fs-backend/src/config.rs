@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lookback_wire::rules::{Rules, RulesError};
+use lookback_wire::rules::{Rules, RulesError, SERVER_TIMEOUT_MS};
 use thiserror::Error;
 
 use crate::device::MAX_TAG_LEN;
@@ -60,8 +60,8 @@ impl BackendConfig {
             rules: Rules::default(),
             offer_backing: false,
             readonly: false,
-            entry_timeout: Duration::from_secs(1),
-            attr_timeout: Duration::from_secs(1),
+            entry_timeout: Duration::from_millis(SERVER_TIMEOUT_MS),
+            attr_timeout: Duration::from_millis(SERVER_TIMEOUT_MS),
             allow_direct_io: true,
             sessions: Sessions::One,
             log_requests: 0,

@@ -35,6 +35,8 @@ pub struct CaseRun {
     pub trace: BTreeMap<(Arm, u16), Vec<Outcome>>,
     /// The trees.
     pub trees: BTreeMap<(Arm, Phase), Snapshot>,
+    /// The trees walked between lines of the trace, by how many had run.
+    pub checkpoints: BTreeMap<(Arm, u32), Snapshot>,
 }
 
 impl CaseRun {
@@ -67,6 +69,12 @@ impl CaseRun {
         }
         list.extend(outcomes);
         Ok(())
+    }
+
+    /// Adds a tree walked after so many lines, or a further part of one.
+    pub fn add_checkpoint(&mut self, arm: Arm, after: u32, part: Snapshot) {
+        let tree = self.checkpoints.entry((arm, after)).or_default();
+        tree.nodes.extend(part.nodes);
     }
 
     /// Adds a tree, or a further part of one (`FromGuest::Tree`).

@@ -3,19 +3,34 @@
 use std::fmt;
 
 use lookback_wire::control::{Arm, Phase};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::{Error, IntoDeserializer},
+};
 
 /// Where in a case a difference showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "String", try_from = "String")]
 pub enum Stage {
     /// An operation of the setup.
     Setup,
     /// An operation of the trace.
     Trace,
+    /// The tree after so many operations, `after 2000`.
+    After(u32),
     /// The tree, compared in this phase.
-    #[serde(untagged)]
     Tree(Phase),
+}
+
+impl Stage {
+    /// It in a signature: after how many operations a tree was looked at is
+    /// chance.
+    fn in_signature(self) -> Self {
+        match self {
+            Self::After(_) => Self::Tree(Phase::Warm),
+            stage => stage,
+        }
+    }
 }
 
 impl fmt::Display for Stage {
@@ -23,7 +38,29 @@ impl fmt::Display for Stage {
         match self {
             Self::Setup => f.write_str("setup"),
             Self::Trace => f.write_str("trace"),
+            Self::After(lines) => write!(f, "after {lines}"),
             Self::Tree(phase) => phase.fmt(f),
+        }
+    }
+}
+
+impl From<Stage> for String {
+    fn from(stage: Stage) -> Self {
+        stage.to_string()
+    }
+}
+
+impl TryFrom<String> for Stage {
+    type Error = serde::de::value::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Some(lines) = text.strip_prefix("after ") {
+            return lines.parse().map(Self::After).map_err(Error::custom);
+        }
+        match text.as_str() {
+            "setup" => Ok(Self::Setup),
+            "trace" => Ok(Self::Trace),
+            phase => Phase::deserialize(phase.into_deserializer()).map(Self::Tree),
         }
     }
 }
@@ -148,7 +185,9 @@ impl Difference {
         };
         format!(
             "{what}:{}{values}:{}:{}",
-            self.attribute, self.stage, self.arm
+            self.attribute,
+            self.stage.in_signature(),
+            self.arm
         )
     }
 }
@@ -236,11 +275,30 @@ mod tests {
         assert_eq!(nlink.signature(), "tree:nlink:dropped:backed");
     }
 
+    #[test]
+    fn of_a_tree_between_operations() {
+        let early = Difference {
+            stage: Stage::After(2000),
+            ..difference()
+        };
+        assert!(early.to_string().starts_with("backed: after 2000: "));
+        assert!(early.signature().ends_with(":warm:backed"));
+    }
+
+    #[rstest::rstest]
+    #[case("cold")]
+    #[case("after")]
+    #[case("after soon")]
+    fn other_text_is_no_stage(#[case] text: &str) {
+        assert!(Stage::try_from(text.to_owned()).is_err());
+    }
+
     #[rstest::rstest]
     #[case(Stage::Setup, "\"setup\"")]
     #[case(Stage::Trace, "\"trace\"")]
+    #[case(Stage::After(2000), "\"after 2000\"")]
     #[case(Stage::Tree(Phase::Lower), "\"lower\"")]
-    fn stages_are_one_word(#[case] stage: Stage, #[case] json: &str) {
+    fn stages_are_text(#[case] stage: Stage, #[case] json: &str) {
         assert_eq!(serde_json::to_string(&stage).unwrap(), json);
         assert_eq!(serde_json::from_str::<Stage>(json).unwrap(), stage);
     }

@@ -6,6 +6,7 @@ use lookback_ops::{Line, Outcome, errno, outcome::UNSUPPORTED};
 use lookback_wire::control::{Arm, CasePlan, Phase};
 
 use crate::{
+    checkpoints,
     collect::CaseRun,
     difference::{Attribute, Difference, Stage},
     outcomes::{self, SetTimes},
@@ -65,7 +66,8 @@ pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
     trace.must_be_supported(&mut sink, &plan.arms);
     trace.must_be_as_expected(&mut sink, &plan.arms);
     let operations = trace.compare(&mut sink, &plan.arms, reference, &times);
-    let trees = phases(&mut sink, plan, run, reference, &times);
+    let trees = checkpoints::compare(&mut sink, plan, run, reference, &times)
+        + phases(&mut sink, plan, run, reference, &times);
 
     Verdict {
         differences: collapse(sink.found),
@@ -295,9 +297,13 @@ fn collapse(found: Vec<Difference>) -> Vec<Difference> {
     let mut kept: Vec<Difference> = Vec::with_capacity(found.len());
     let mut first: BTreeMap<_, usize> = BTreeMap::new();
     for difference in found {
-        let Stage::Tree(phase) = difference.stage else {
-            kept.push(difference);
-            continue;
+        let phase = match difference.stage {
+            Stage::Setup | Stage::Trace => {
+                kept.push(difference);
+                continue;
+            }
+            Stage::After(_) => None,
+            Stage::Tree(phase) => Some(phase),
         };
         let key = (
             difference.arm,
@@ -308,7 +314,7 @@ fn collapse(found: Vec<Difference>) -> Vec<Difference> {
             difference.actual.clone(),
         );
         match first.get(&key) {
-            Some(&index) => kept[index].also.push(phase),
+            Some(&index) => kept[index].also.extend(phase),
             None => {
                 first.insert(key, kept.len());
                 kept.push(difference);

@@ -31,6 +31,7 @@
 pub mod difference;
 pub mod legitimate;
 
+mod checkpoints;
 mod collect;
 mod judge;
 mod outcomes;

@@ -140,6 +140,9 @@ fn stage(stage: Stage) -> String {
     let hint = match stage {
         Stage::Setup => "before anything is mounted over the lower ext4",
         Stage::Trace => "an operation of the trace",
+        Stage::After(_) => {
+            "the tree between two operations, all that is open kept open: they lie before it"
+        }
         Stage::Tree(Phase::Warm) => {
             "the tree with the caches as the operations left them: a cache is wrong"
         }

@@ -41,6 +41,19 @@ impl Default for Server {
 }
 
 impl Server {
+    /// It with each of these entry timeouts, or as it is if there are none.
+    #[must_use]
+    pub fn each(&self, entry_timeouts: &[Timeout]) -> Vec<Self> {
+        let with = |timeout: &Timeout| Self {
+            entry_timeout: Some(*timeout),
+            ..*self
+        };
+        match entry_timeouts {
+            [] => vec![*self],
+            timeouts => timeouts.iter().map(with).collect(),
+        }
+    }
+
     /// The rules that make the server answer so, where none of `before` does.
     #[must_use]
     pub fn rules(&self, before: &[LookupRule]) -> Rules {

@@ -54,16 +54,9 @@ impl Scenario {
         let matrix: Vec<(Server, Option<Timeout>)> = if self.entry_timeouts.is_empty() {
             vec![(self.server, None)]
         } else {
-            let with = |&t| {
-                (
-                    Server {
-                        entry_timeout: Some(t),
-                        ..self.server
-                    },
-                    Some(t),
-                )
-            };
-            self.entry_timeouts.iter().map(with).collect()
+            let timeouts = self.entry_timeouts.iter().copied().map(Some);
+            let servers = self.server.each(&self.entry_timeouts);
+            servers.into_iter().zip(timeouts).collect()
         };
         let generated = self
             .fsstress
@@ -90,6 +83,13 @@ impl Scenario {
             Workers::InTurn | Workers::Free => Names::Shared,
         };
         let case = |procs: u16, seed: u64| Case {
+            workers: if procs > 1 {
+                load.workers
+            } else {
+                Workers::InTurn
+            },
+            // Where outcomes are chance, this is among what is judged instead.
+            balanced: self.balanced || (procs > 1 && load.workers == Workers::Free),
             name: if load.rounds > 1 {
                 format!("p{procs}.seed-{seed}")
             } else {
@@ -100,15 +100,9 @@ impl Scenario {
             phases: self.phases.clone(),
             setup: vec![],
             trace: fsstress::generate(seed, ops, procs, names, mix),
-            workers: if procs > 1 {
-                load.workers
-            } else {
-                Workers::InTurn
-            },
             every: load.every,
             register: self.register.clone(),
             lookup: self.lookup.clone(),
-            balanced: self.balanced,
         };
         overrides
             .procs

@@ -66,8 +66,7 @@ pub(crate) struct CaseTable {
     pub trace: Spanned<String>,
     #[serde(default)]
     pub workers: Workers,
-    #[serde(default)]
-    pub every: u32,
+    pub every: Option<Spanned<u32>>,
     pub balanced: Option<bool>,
     #[serde(default)]
     pub register: Vec<Spanned<RegisterTable>>,
@@ -91,7 +90,6 @@ pub(crate) struct FsstressTable {
     pub procs: Spanned<Vec<u16>>,
     pub mix: Option<Spanned<String>>,
     pub workers: Option<Workers>,
-    #[serde(default)]
-    pub every: u32,
+    pub every: Option<Spanned<u32>>,
     pub seed: Option<u64>,
 }

@@ -33,6 +33,7 @@
 mod answers;
 mod error;
 mod expand;
+mod expiry;
 mod file;
 mod library;
 mod position;
@@ -48,5 +49,5 @@ pub use error::ScenarioError;
 pub use expand::{Overrides, Plan};
 pub use library::Library;
 pub use recording::Recording;
-pub use scenario::{Case, DEFAULT_SEED, Fsstress, Scenario};
+pub use scenario::{ALL_PHASES, Case, DEFAULT_SEED, EVERY_IN_TURN, Fsstress, Scenario};
 pub use timeout::Timeout;

@@ -31,6 +31,7 @@ use lookback_wire::{
 use crate::{
     answers::Server,
     expand::Plan,
+    expiry,
     scenario::{ARMS, PHASES},
 };
 
@@ -164,6 +165,7 @@ impl Recording {
                 workers: self.workers,
                 every: self.every,
                 clear: self.clear,
+                expiry_ms: expiry::wait_ms(&self.arms, &rules.lookup),
                 phases: self.phases.clone(),
             },
             rules,

@@ -12,6 +12,7 @@ use toml::Spanned;
 use crate::{
     answers::{self, Server},
     error::ScenarioError,
+    expiry,
     file::{CaseTable, File, FsstressTable},
     position::Source,
     timeout::Timeout,
@@ -19,7 +20,16 @@ use crate::{
 
 /// The arms of a scenario that names none, in the order they run in.
 pub(crate) const ARMS: [Arm; 3] = [Arm::Backed, Arm::Plain, Arm::Ext4];
-/// All phases, in order.
+/// The phases of a generated load that names none: all there are, in order.
+pub const ALL_PHASES: [Phase; 6] = [
+    Phase::Warm,
+    Phase::Dropped,
+    Phase::Expired,
+    Phase::Remounted,
+    Phase::Lower,
+    Phase::Fsck,
+];
+/// The phases of a written case that names none: those that nobody waits for.
 pub(crate) const PHASES: [Phase; 5] = [
     Phase::Warm,
     Phase::Dropped,
@@ -27,6 +37,8 @@ pub(crate) const PHASES: [Phase; 5] = [
     Phase::Lower,
     Phase::Fsck,
 ];
+/// Said of `every` where workers run at once.
+pub const EVERY_IN_TURN: &str = "`every` needs workers in turn: where they run at once, there is nothing between two operations";
 /// The seed of a generated load where neither file nor command line gives one.
 pub const DEFAULT_SEED: u64 = 1;
 
@@ -130,10 +142,14 @@ impl Scenario {
             return Err(source.error(file.name.span(), what));
         }
         let arms = list(source, file.arms.as_ref(), &ARMS)?;
-        let phases = list(source, file.phases.as_ref(), &PHASES)?;
         let entry_timeouts = list(source, file.matrix.entry_timeout.as_ref(), &[])?;
 
         let server = answers::server(source, file.server.as_ref())?;
+        let default_phases: &[Phase] = match file.fsstress {
+            None => &PHASES,
+            Some(_) => &ALL_PHASES,
+        };
+        let mut phases = list(source, file.phases.as_ref(), default_phases)?;
 
         let mut names = BTreeSet::new();
         let cases = file
@@ -152,6 +168,28 @@ impl Scenario {
         if cases.is_empty() == fsstress.is_none() {
             let what = "a scenario has either [[case]] tables or an [fsstress] table";
             return Err(source.error(file.name.span(), what));
+        }
+        let lookup = answers::lookups(source, &file.lookup, &[], &server)?;
+        let servers = server.each(&entry_timeouts);
+        for (table, case) in file.case.iter().zip(&cases) {
+            let written = table.phases.as_ref().or(file.phases.as_ref());
+            for server in &servers {
+                let rules = server.rules(&case.lookup).lookup;
+                expiry::check(&case.phases, &case.arms, &rules)
+                    .map_err(|what| source.error(span_of(written), what))?;
+            }
+        }
+        if fsstress.is_some() {
+            for server in &servers {
+                let rules = server.rules(&lookup).lookup;
+                match (&file.phases, expiry::check(&phases, &arms, &rules)) {
+                    (_, Ok(())) => {}
+                    (None, Err(_)) => phases.retain(|phase| *phase != Phase::Expired),
+                    (written, Err(what)) => {
+                        return Err(source.error(span_of(written.as_ref()), what));
+                    }
+                }
+            }
         }
         let root_dir = file.root_dir.as_ref().is_some_and(|flag| *flag.get_ref());
         if let (true, Some(flag)) = (root_dir, &file.root_dir) {
@@ -183,7 +221,7 @@ impl Scenario {
             no_daemon,
             unprivileged,
             register: answers::registrations(source, &file.register, &[], &server, &arms)?,
-            lookup: answers::lookups(source, &file.lookup, &[], &server)?,
+            lookup,
             balanced: file.balanced,
             server,
             name: file.name.into_inner(),
@@ -316,8 +354,21 @@ fn case(
         setup,
         trace,
         workers: table.workers,
-        every: table.every,
+        every: every(source, table.every.as_ref(), table.workers)?,
     })
+}
+
+/// A tree is the same on every arm where nothing runs beside its walk.
+fn every(
+    source: Source<'_>,
+    given: Option<&Spanned<u32>>,
+    workers: Workers,
+) -> Result<u32, ScenarioError> {
+    let Some(given) = given else { return Ok(0) };
+    if *given.get_ref() != 0 && workers != Workers::InTurn {
+        return Err(source.error(given.span(), EVERY_IN_TURN));
+    }
+    Ok(*given.get_ref())
 }
 
 fn fsstress(source: Source<'_>, table: &FsstressTable) -> Result<Fsstress, ScenarioError> {
@@ -338,12 +389,13 @@ fn fsstress(source: Source<'_>, table: &FsstressTable) -> Result<Fsstress, Scena
                 })?
         }
     };
+    let workers = table.workers.unwrap_or(Workers::Apart);
     Ok(Fsstress {
         ops: *table.ops.get_ref(),
         procs,
         mix,
-        workers: table.workers.unwrap_or(Workers::Apart),
-        every: table.every,
+        every: every(source, table.every.as_ref(), workers)?,
+        workers,
         seed: table.seed,
         rounds: 1,
     })
@@ -373,6 +425,10 @@ fn list<T: Copy + Debug + PartialEq>(
         return Err(source.error(given.span(), "a value stands here twice"));
     }
     Ok(values.clone())
+}
+
+fn span_of<T>(spanned: Option<&Spanned<T>>) -> std::ops::Range<usize> {
+    spanned.map(Spanned::span).unwrap_or_default()
 }
 
 /// Names become directory names and parts of ids.

@@ -18,7 +18,7 @@ use crate::rules::{LookupRule, Rules};
 
 /// Changes with every incompatible change of this file; the agent of another
 /// build is refused by name.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// Name of the virtio-serial port (`/sys/class/virtio-ports/*/name`).
 pub const PORT: &str = "lookback.control";
@@ -264,6 +264,9 @@ pub struct CasePlan {
     /// and see that the space they took returns. Those of the shares are the
     /// host's to remove.
     pub clear: bool,
+    /// Milliseconds until no entry or attribute is trusted any more, on no arm:
+    /// what lies before [`Phase::Expired`].
+    pub expiry_ms: u64,
     /// The phases in which the trees are compared (`Fsck` is ignored by the guest).
     pub phases: Vec<Phase>,
 }
@@ -289,6 +292,21 @@ impl CasePlan {
     #[must_use]
     pub fn steps_clock(&self) -> bool {
         self.workers == Workers::InTurn
+    }
+
+    /// What CLOCK_REALTIME is set to before line `index` of the setup, where the
+    /// clock is stepped: the last line is a second before [`CLOCK_BASE`]. The
+    /// case's directory is made a second before the first.
+    #[must_use]
+    pub fn setup_second(&self, index: usize) -> i64 {
+        CLOCK_BASE - seconds(self.setup.len().saturating_sub(index))
+    }
+
+    /// What CLOCK_REALTIME is set to before each walk of a tree in `phase`,
+    /// where the clock is stepped: a second for each phase, after the trace's.
+    #[must_use]
+    pub fn phase_second(&self, phase: Phase) -> i64 {
+        CLOCK_BASE + seconds(self.trace.len()) + i64::from(phase as u8)
     }
 
     /// A LOOKUP of the stacking root must have been answered with a BACKING
@@ -319,6 +337,11 @@ impl CasePlan {
         let mut rules = self.rules.lookup.iter().filter(|rule| rule.path == STACK);
         rules.all(harmless)
     }
+}
+
+/// So many lines never take more seconds than there are.
+fn seconds(lines: usize) -> i64 {
+    i64::try_from(lines).unwrap_or(i64::MAX / 2)
 }
 
 fn names_the_arm(lines: &[Line]) -> bool {
@@ -384,13 +407,16 @@ pub enum FromGuest {
         /// The outcomes.
         outcomes: Vec<Outcome>,
     },
-    /// A tree. One too large for a message comes in several, one after the
-    /// other, with the same arm and phase: their nodes, appended, are the tree.
+    /// A tree. One too large for a message comes in several, with the same arm,
+    /// phase and checkpoint: their nodes, appended, are the tree.
     Tree {
         /// The arm.
         arm: Arm,
         /// The phase.
         phase: Phase,
+        /// Walked between two lines of the trace, all that is open kept open:
+        /// after so many lines ([`CasePlan::every`]). Only in `Warm`.
+        after: Option<u32>,
         /// What it looked like.
         snapshot: Snapshot,
     },

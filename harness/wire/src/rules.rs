@@ -16,6 +16,10 @@ pub use self::text::{Bytes, EntryType, Errno, Mode};
 /// system's, which counts upwards and would meet a rule's sooner or later.
 pub const FIRST_FREE_NODEID: u64 = 1 << 32;
 
+/// Entry and attribute timeout of the shares' servers where no rule says
+/// otherwise, in milliseconds: that of virtiofsd's `--cache auto`.
+pub const SERVER_TIMEOUT_MS: u64 = 1_000;
+
 /// What the server answers. No rules: an ordinary server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -14,8 +14,6 @@ use crate::guest::{self, GuestError};
 
 /// "Leave this id alone" of setresuid(2).
 const SAME: u32 = u32::MAX;
-/// A pause is cut into beats of this length.
-const BEAT: Duration = Duration::from_secs(1);
 
 impl World {
     /// What is left after names, attributes, data and slots.
@@ -24,7 +22,7 @@ impl World {
             Op::Sync => self.syncfs(),
             Op::DropCaches => drop_caches(),
             Op::Wait { ms } => {
-                self.pause(Duration::from_millis((*ms).into()));
+                self.board.pause(Duration::from_millis((*ms).into()));
                 Ok(nothing(()))
             }
             Op::MountTmpfs { path } => {
@@ -64,16 +62,6 @@ impl World {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = open(base.as_c_str(), flags, Mode::empty()).at("open")?;
         syncfs(fd).at("syncfs").map(nothing)
-    }
-
-    /// The operation is a timer; there is nothing to await.
-    fn pause(&self, mut left: Duration) {
-        while !left.is_zero() {
-            let beat = left.min(BEAT);
-            std::thread::sleep(beat);
-            self.board.beat();
-            left -= beat;
-        }
     }
 }
 

@@ -337,11 +337,19 @@ impl Session {
             FromGuest::Tree {
                 arm,
                 phase,
+                after,
                 snapshot,
-            } => {
-                self.journal.mark(format!("the tree of {arm}, {phase}"));
-                back.run.add_tree(arm, phase, snapshot);
-            }
+            } => match after {
+                None => {
+                    self.journal.mark(format!("the tree of {arm}, {phase}"));
+                    back.run.add_tree(arm, phase, snapshot);
+                }
+                Some(after) => {
+                    self.journal
+                        .mark(format!("the tree of {arm} after {after} operations"));
+                    back.run.add_checkpoint(arm, after, snapshot);
+                }
+            },
             FromGuest::Trouble { arm, what, leak } => {
                 let arm = arm.map_or_else(String::new, |arm| format!("{arm}: "));
                 back.troubles.push((format!("{arm}{what}"), leak));

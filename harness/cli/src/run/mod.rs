@@ -25,8 +25,10 @@ use lookback_kernel::Profile;
 use lookback_report::{
     CaseResult, Console, Finding, Fsck, FsckStatus, Kernel, RunResult, Status, terminal::Style,
 };
-use lookback_scenario::{DEFAULT_SEED, Fsstress, Library, Overrides, Plan, Scenario};
-use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER};
+use lookback_scenario::{
+    ALL_PHASES, DEFAULT_SEED, EVERY_IN_TURN, Fsstress, Library, Overrides, Plan, Scenario,
+};
+use lookback_wire::control::{Arm, DISK_EXT4, DISK_LOWER, Workers};
 
 use crate::{
     args::{BootArgs, FsstressArgs, GuestArgs, RunArgs},
@@ -62,6 +64,9 @@ pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
 /// `lookback fsstress`.
 pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
     check_arms(&args.arms)?;
+    if args.every != 0 && args.workers != Workers::InTurn {
+        return Err(Failure::Usage(EVERY_IN_TURN.into()));
+    }
     let load = Fsstress {
         ops: args.ops.get(),
         procs: vec![args.procs.get()],
@@ -75,6 +80,7 @@ pub fn fsstress(args: &FsstressArgs) -> Result<ExitCode, Failure> {
         name: "fsstress".into(),
         about: "a generated load gives the same on every arm".into(),
         arms: args.arms.clone(),
+        phases: ALL_PHASES.to_vec(),
         cases: vec![],
         fsstress: Some(load),
         ..Scenario::of_trace("fsstress", vec![], vec![])

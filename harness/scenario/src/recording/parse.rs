@@ -3,17 +3,19 @@
 use std::{fmt::Display, ops::Range, path::Path, str::FromStr};
 
 use lookback_ops::{Base, Line, trace};
-use lookback_wire::control::{Arm, Phase};
+use lookback_wire::control::{Arm, Phase, Workers};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::Spanned;
 
 use crate::{
     answers,
     error::ScenarioError,
+    expiry,
     file::{RegisterTable, ServerTable},
     position::Source,
     reach,
     recording::{Recording, print::NO_PHASES},
+    scenario::EVERY_IN_TURN,
 };
 
 /// Every directive, in the order of the documentation.
@@ -85,6 +87,12 @@ impl Recording {
 
     /// What directives say together.
     fn check(&self, parts: &Parts<'_>, has_answers: bool) -> Result<(), ScenarioError> {
+        let rules = self.server.rules(&self.lookup).lookup;
+        expiry::check(&self.phases, &self.arms, &rules)
+            .map_err(|what| parts.mistake("phases", what))?;
+        if self.every != 0 && self.workers != Workers::InTurn {
+            return Err(parts.mistake("every", EVERY_IN_TURN));
+        }
         if self.root_dir && has_answers {
             let what =
                 "with %root-dir nothing is looked up at the server; leave out what it answers";

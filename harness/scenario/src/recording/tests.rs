@@ -11,7 +11,7 @@ use proptest::{collection::vec, option, prelude::*, sample::subsequence};
 use rstest::rstest;
 
 use super::Recording;
-use crate::{Library, Overrides, Server, Timeout};
+use crate::{Library, Overrides, Server, Timeout, expiry};
 
 fn parse(text: &str) -> Recording {
     Recording::parse(Path::new("x.trace"), text).unwrap()
@@ -42,7 +42,7 @@ fn a_file_by_hand() {
 %seed 7 # of the load
   %arms backed
 %phases warm,lower
-%workers apart
+%workers in-turn
 %every 10
 %balanced
 %server { entry_timeout = "50ms", nodeid = 0 } # in TOML
@@ -63,7 +63,7 @@ stat @root/trap -> EIO
             seed: Some(7),
             arms: vec![Arm::Backed],
             phases: vec![Phase::Warm, Phase::Lower],
-            workers: Workers::Apart,
+            workers: Workers::InTurn,
             every: 10,
             balanced: true,
             server: Server {
@@ -353,7 +353,7 @@ prop_compose! {
             .into_iter()
             .enumerate()
             .map(|(index, (name, rule))| LookupRule { path: format!("{index}{name}"), ..rule })
-            .collect();
+            .collect::<Vec<_>>();
         let register = register
             .into_iter()
             .filter(|_| server.backing != 77)
@@ -361,6 +361,12 @@ prop_compose! {
             .collect();
         let mix = fsstress::Mix::default();
         let own = fsstress::Names::Own;
+        let mut phases = phases;
+        let rules = server.rules(&lookup).lookup;
+        if expiry::check(&phases, &arms, &rules).is_err() {
+            phases.retain(|phase| *phase != Phase::Expired);
+        }
+        let every = if workers == Workers::InTurn { every } else { 0 };
         Recording {
             title, seed, arms, phases, workers, every, balanced, clear, server, register, lookup,
             root_dir: false,

@@ -50,6 +50,12 @@ fn error(text: &str) -> String {
 #[case::no_daemon_default_arms(&format!("{HEAD}root_dir = true\nno_daemon = true\n{CASE}"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
 #[case::no_daemon_generated(&format!("{HEAD}root_dir = true\nno_daemon = true\n[fsstress]\nops = 1\nprocs = [1]\n"), "dir/s.toml:4:13: no_daemon is the arm devfuse's")]
 #[case::unprivileged_backed(&format!("{HEAD}unprivileged = true\narms = [\"backed\", \"devfuse\"]\n{CASE}"), "dir/s.toml:3:16: unprivileged is the arm devfuse's")]
+#[case::every_at_once(&format!("{HEAD}{CASE}workers = \"free\"\nevery = 5\n"), "dir/s.toml:8:9: `every` needs workers in turn")]
+#[case::every_of_a_load(&format!("{HEAD}[fsstress]\nops = 1\nprocs = [4]\nevery = 5\n"), "dir/s.toml:6:9: `every` needs workers in turn")]
+#[case::too_long(&format!("{HEAD}{CASE}phases = [\"warm\", \"expired\"]\n[server]\nentry_timeout = \"1h\"\n"), "dir/s.toml:7:10: the phase `expired` waits until every timeout has passed, and one is 1h: at most 10s")]
+#[case::too_long_in_the_matrix(&format!("{HEAD}phases = [\"expired\"]\n{CASE}[matrix]\nentry_timeout = [0, \"11s\"]\n"), "dir/s.toml:3:10: the phase `expired`")]
+#[case::too_long_of_a_rule(&format!("{HEAD}phases = [\"expired\"]\n{CASE}[[case.lookup]]\npath = \"stack\"\nattr_timeout_ms = 20000\n"), "dir/s.toml:3:10: the phase `expired`")]
+#[case::too_long_for_a_load(&format!("{HEAD}phases = [\"expired\"]\n[server]\nattr_timeout = \"1m\"\n[fsstress]\nops = 1\nprocs = [1]\n"), "dir/s.toml:3:10: the phase `expired`")]
 fn in_the_toml(#[case] text: &str, #[case] says: &str) {
     let error = error(text);
     assert!(error.contains(says), "{error}");

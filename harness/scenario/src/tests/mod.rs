@@ -1,3 +1,4 @@
 mod answers;
+mod loads;
 mod mistakes;
 mod shipped;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::{Fsstress, Library, Overrides, Plan, Scenario};
+use crate::{ALL_PHASES, Fsstress, Library, Overrides, Plan, Scenario};
 use lookback_ops::fsstress::Mix;
 use lookback_wire::control::{Arm, Phase, Workers};
 
@@ -42,18 +42,12 @@ fn every_case_runs_on_all_arms_in_all_phases() {
         for arm in [Arm::Backed, Arm::Plain, Arm::Ext4] {
             assert!(plan.case.arms.contains(&arm), "{} on {arm}", plan.case.id);
         }
-        assert_eq!(
-            plan.case.phases,
-            [
-                Phase::Warm,
-                Phase::Dropped,
-                Phase::Remounted,
-                Phase::Lower,
-                Phase::Fsck
-            ],
-            "{}",
-            plan.case.id
-        );
+        // Nobody waits for a written case unless it says so.
+        let phases: Vec<Phase> = ALL_PHASES
+            .into_iter()
+            .filter(|phase| plan.seed.is_some() || *phase != Phase::Expired)
+            .collect();
+        assert_eq!(plan.case.phases, phases, "{}", plan.case.id);
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use lookback_ops::{Line, fsstress};
 use lookback_reproducer::{Input, c_program};
+use lookback_wire::control::Arm;
 
 use super::*;
 use crate::workers;
@@ -42,7 +43,15 @@ fn places(dir: &FilePath) -> Bases {
 /// What the agent's workers find, by index of the line.
 fn found(lines: &[Line], dir: &FilePath) -> Vec<Option<Outcome>> {
     let mut outcomes = vec![None; lines.len()];
-    let mut sink = |worker, first: u32, batch: Vec<Outcome>| {
+    let mut sink = |_, event| {
+        let workers::Event::Outcomes {
+            worker,
+            first,
+            outcomes: batch,
+        } = event
+        else {
+            panic!("{event:?}");
+        };
         let mine = (0..lines.len()).filter(|i| lines[*i].worker == worker);
         for (index, outcome) in mine.skip(first as usize).zip(batch) {
             outcomes[index] = Some(outcome);
@@ -51,7 +60,15 @@ fn found(lines: &[Line], dir: &FilePath) -> Vec<Option<Outcome>> {
     };
     let _alone = workers::tests::alone();
     let bases = places(dir);
-    workers::run(lines, false, &bases, Board::new().unwrap(), &mut sink).unwrap();
+    let job = workers::Job {
+        arm: Arm::Ext4,
+        lines,
+        bases,
+        concurrent: false,
+        every: 0,
+        clock: None,
+    };
+    workers::run(vec![vec![job]], Board::new().unwrap(), &mut sink).unwrap();
     outcomes
 }
 

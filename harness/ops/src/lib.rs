@@ -10,11 +10,12 @@ pub mod fsstress;
 pub mod op;
 pub mod outcome;
 pub mod pattern;
+pub mod shrink;
 pub mod trace;
 pub mod tree;
 
 pub use op::{
-    Base, FileOp, IoOp, Ioctl, Line, LockOp, Locked, MapOp, Means, MountOp, NodeKind, Op, Path,
-    RenameFlags, Whence, XattrFlag,
+    Base, FileOp, IoOp, Ioctl, Kept, Line, LockOp, Locked, MapOp, Means, MountOp, NodeKind, Op,
+    Part, Path, RenameFlags, Whence, XattrFlag,
 };
 pub use outcome::{Outcome, StatView, Value};

@@ -6,6 +6,7 @@ mod kinds;
 mod lock;
 mod map;
 mod mount;
+mod parts;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ pub use kinds::{Ioctl, Locked, NodeKind, RenameFlags, Whence, XattrFlag};
 pub use lock::LockOp;
 pub use map::MapOp;
 pub use mount::MountOp;
+pub use parts::{Kept, Part};
 
 /// Where a [`Path`] starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -40,6 +40,7 @@ mod position;
 mod reach;
 pub mod recording;
 mod scenario;
+pub mod shrink;
 #[cfg(test)]
 mod tests;
 mod timeout;

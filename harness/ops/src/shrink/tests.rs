@@ -218,7 +218,7 @@ proptest! {
     fn a_slice_keeps_its_line(seed in any::<u64>(), target in 0_usize..60) {
         let trace = generate(seed, 60, 3, Names::Shared, &Mix::default());
         let found = slices(&trace, target);
-        prop_assert!(found.len() >= 1 && found.len() <= 61);
+        prop_assert!(!found.is_empty() && found.len() <= 61);
         for pair in found.windows(2) {
             prop_assert!(pair[0].iter().all(|index| pair[1].contains(index)));
         }

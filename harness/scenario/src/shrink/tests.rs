@@ -64,7 +64,6 @@ fn everything_that_is_not_needed_goes() {
     let text = r#"
         %title kept
         %phases warm,dropped,lower
-        %workers apart
         %every 5
         %balanced
         %server { entry_timeout = "50ms", nodeid = 0 }

@@ -6,7 +6,7 @@ mod tracks;
 use std::path::Path;
 use std::time::Duration;
 
-use lookback_wire::control::{Arm, CasePlan, FromGuest, Phase};
+use lookback_wire::control::{Arm, CLOCK_STEP, CasePlan, FromGuest, Phase};
 use nix::errno::Errno;
 use thiserror::Error;
 
@@ -158,7 +158,7 @@ impl<'a> Case<'a> {
         }
         let arms = self.arms.list().to_vec();
         for &arm in &arms {
-            self.set_clock(plan.setup_second(0) - 1)?;
+            self.set_clock(plan.setup_second(0) - CLOCK_STEP)?;
             self.make_case_dir(arm)?;
             let made = self.arms.make_outside(arm);
             made.map_err(|e| CaseError::Arm(arm, e))?;
@@ -455,6 +455,11 @@ impl<'a> Case<'a> {
 
     fn send_tree(&mut self, arm: Arm, phase: Phase, root: &str) -> Result<(), CaseError> {
         self.set_clock(self.plan.phase_second(phase))?;
+        // Nothing of a backed inode is dirty above its ext4, and what the host
+        // has of `plain` is not the guest's to write back.
+        if arm != Arm::Plain {
+            snapshot::settle(&self.arms.case_dir(arm));
+        }
         for snapshot in pieces::of(snapshot::take(root, self.board)) {
             self.port.send(&FromGuest::Tree {
                 arm,

@@ -36,7 +36,7 @@ use maps::Kept;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, major, minor};
 
-pub use attrs::make_removable;
+pub use attrs::{extents, inode_flags, make_removable};
 pub use dir::{Listed, list, open_dir};
 pub use sigbus::survive_sigbus;
 
@@ -222,6 +222,7 @@ fn nothing((): ()) -> (i64, Value) {
 /// The part of a stat that is compared.
 pub fn view(stat: &FileStat) -> StatView {
     let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let time = |seconds, nanoseconds: i64| (seconds, number(nanoseconds.cast_unsigned()));
     StatView {
         mode: stat.st_mode,
         uid: stat.st_uid,
@@ -231,10 +232,9 @@ pub fn view(stat: &FileStat) -> StatView {
         rdev: (number(major(stat.st_rdev)), number(minor(stat.st_rdev))),
         blksize: stat.st_blksize.cast_unsigned(),
         ino: stat.st_ino,
-        mtime: (
-            stat.st_mtime,
-            u32::try_from(stat.st_mtime_nsec).unwrap_or(u32::MAX),
-        ),
+        atime: time(stat.st_atime, stat.st_atime_nsec),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
     }
 }
 

@@ -2,27 +2,35 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use lookback_ops::StatView;
-use lookback_ops::tree::{Node, Snapshot};
+use lookback_ops::tree::{Node, Snapshot, Told};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, readlink};
 use nix::sys::stat::{FileStat, Mode, SFlag, lstat};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::board::Board;
-use crate::exec::{Listed, list, open_dir, view};
+use crate::exec::{Listed, extents, inode_flags, list, open_dir, view};
+
+mod xattrs;
 
 /// Bytes digested at a time.
 const BUFFER: usize = 256 << 10;
 
-/// Walk the tree at `root`. What can't be read is noted in its node.
+/// Walk the tree at `root`, whose file system was synced: before that blocks
+/// are promised and not there. What can't be read is noted in its node.
+///
+/// Of each name stat comes first: reading a file, a directory or a link sets
+/// its access time, and what the case itself left there is what is wanted.
 pub fn take(root: &str, board: &Board) -> Snapshot {
     let mut walk = Walk {
         root,
         board,
         buffer: vec![0; BUFFER],
+        attributes: Vec::new(),
         found: Vec::new(),
     };
     let mut pending = vec![Pending {
@@ -51,6 +59,15 @@ pub fn take(root: &str, board: &Board) -> Snapshot {
     }
 }
 
+/// Write back the file system that has `dir`, so that what was written has its
+/// blocks. One that can't is one whose tree can't be read either, which tells more.
+pub fn settle(dir: &str) {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    if let Ok(dir) = open(dir, flags, Mode::empty()) {
+        let _ = nix::unistd::syncfs(dir);
+    }
+}
+
 /// A name yet to be looked at.
 struct Pending {
     /// Relative to the root, as the kernel spells it.
@@ -69,6 +86,7 @@ struct Walk<'a> {
     root: &'a str,
     board: &'a Board,
     buffer: Vec<u8>,
+    attributes: Vec<u8>,
     found: Vec<Found>,
 }
 
@@ -84,6 +102,11 @@ impl Walk<'_> {
             d_ino: next.d_ino.unwrap_or(0),
             digest: None,
             target: None,
+            blocks: 0,
+            flags: None,
+            extents: None,
+            pieces: 0,
+            xattrs: None,
             error: None,
         };
         let mut inode = None;
@@ -105,14 +128,22 @@ impl Walk<'_> {
         node.stat = view(&stat);
         node.d_ino = next.d_ino.unwrap_or(stat.st_ino);
         *inode = Some((stat.st_dev, stat.st_ino));
+        node.blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+        node.xattrs = Some(told(xattrs::read(&full, &mut self.attributes)));
         match kind(&stat) {
             SFlag::S_IFDIR => {
                 let mut dir = open_dir(&full).map_err(|errno| ("open", errno))?;
+                node.flags = Some(told(inode_flags(&dir)));
                 let listed = list(&mut dir).map_err(|errno| ("getdents", errno))?;
                 pending.extend(listed.into_iter().map(|entry| below(&next.path, &entry)));
             }
             SFlag::S_IFREG => {
-                node.digest = Some(self.digest(&full)?);
+                let file = open_file(&full).map_err(|errno| ("open", errno))?;
+                node.flags = Some(told(inode_flags(&file)));
+                let extents = told(extents(&file));
+                node.pieces = extents.as_ref().map_or(0, |(_, pieces)| *pieces);
+                node.extents = Some(extents.map(|(extents, _)| extents));
+                node.digest = Some(self.digest(&file).map_err(|errno| ("read", errno))?);
             }
             SFlag::S_IFLNK => {
                 let target = readlink(full.as_c_str()).map_err(|errno| ("readlink", errno))?;
@@ -132,17 +163,25 @@ impl Walk<'_> {
         CString::new(full).map_err(|_| Errno::EINVAL)
     }
 
-    fn digest(&mut self, path: &CStr) -> Result<u64, (&'static str, Errno)> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let fd = open(path, flags, Mode::empty()).map_err(|errno| ("open", errno))?;
+    fn digest(&mut self, file: impl AsFd) -> nix::Result<u64> {
         let mut digest = Xxh3::new();
         loop {
-            match nix::unistd::read(&fd, &mut self.buffer).map_err(|errno| ("read", errno))? {
+            match nix::unistd::read(&file, &mut self.buffer)? {
                 0 => return Ok(digest.digest()),
                 n => digest.update(&self.buffer[..n]),
             }
         }
     }
+}
+
+fn open_file(path: &CStr) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty())
+}
+
+/// An errno, too, is what the kernel said.
+fn told<T>(result: nix::Result<T>) -> Told<T> {
+    result.map_err(|errno| errno as i32)
 }
 
 fn below(dir: &[u8], entry: &Listed) -> Pending {
@@ -173,7 +212,9 @@ fn unknown() -> StatView {
         rdev: (0, 0),
         blksize: 0,
         ino: 0,
+        atime: (0, 0),
         mtime: (0, 0),
+        ctime: (0, 0),
     }
 }
 

@@ -80,8 +80,8 @@ pub struct Job<'a> {
     /// Walk the tree after every so many lines; 0 for never. Not with
     /// `concurrent`.
     pub every: u32,
-    /// Set the clock before each line: to this second before the first, to the
-    /// one after it before the next, and so on. Not with `concurrent`.
+    /// Set the clock before each line: to this second before the first, to that
+    /// of a step later before the next, and so on. Not with `concurrent`.
     pub clock: Option<i64>,
 }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What lstat(2) says, less what no two file systems share (device, times).
+/// What lstat(2) says, less the device, which no two file systems share, and
+/// st_blocks, which says nothing before a sync.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatView {
     /// st_mode, type bits included.
@@ -21,8 +22,12 @@ pub struct StatView {
     pub blksize: u64,
     /// st_ino: compared within an arm, never across arms.
     pub ino: u64,
+    /// st_atime, seconds and nanoseconds.
+    pub atime: (i64, u32),
     /// st_mtime, seconds and nanoseconds.
     pub mtime: (i64, u32),
+    /// st_ctime, seconds and nanoseconds.
+    pub ctime: (i64, u32),
 }
 
 /// One entry of a directory as readdir(3) saw it.

@@ -4,10 +4,11 @@ use lookback_wire::control::{Arm, CasePlan};
 
 use crate::{
     collect::CaseRun,
+    consistency,
     difference::{Attribute, Stage},
-    outcomes::SetTimes,
     sink::{At, Sink},
-    trees,
+    times::Times,
+    trees::{self, Expected},
 };
 
 /// Compares the trees walked between operations; returns how many pairs there
@@ -17,7 +18,7 @@ pub(crate) fn compare(
     plan: &CasePlan,
     run: &CaseRun,
     reference: Arm,
-    times: &SetTimes,
+    times: &Times,
 ) -> u64 {
     let lines = u32::try_from(plan.trace.len()).unwrap_or(u32::MAX);
     let count = lines.checked_div(plan.every).unwrap_or(0);
@@ -25,22 +26,16 @@ pub(crate) fn compare(
     for after in (1..=count).map(|n| n * plan.every) {
         let tree = |arm| run.checkpoints.get(&(arm, after));
         for &arm in &plan.arms {
-            let against = |reference| At {
-                stage: Stage::After(after),
-                arm,
-                reference,
-                op: None,
-                path: None,
-                stats: None,
-            };
+            let against = |reference| At::of(Stage::After(after), arm, reference);
             let Some(actual) = tree(arm) else {
                 let (expected, actual) = ("a tree".to_owned(), "none".to_owned());
                 sink.add(against(arm), Attribute::Missing, expected, actual);
                 continue;
             };
-            trees::consistent(sink, against(arm), actual);
+            consistency::check(sink, against(arm), plan, actual);
             if let Some(expected) = tree(reference).filter(|_| arm != reference) {
                 compared += 1;
+                let expected = Expected::now(expected);
                 trees::compare(sink, against(reference), times, expected, actual);
             }
         }

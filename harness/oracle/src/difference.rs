@@ -73,6 +73,8 @@ pub enum Attribute {
     Errno,
     /// errno of an operation whose line says what it must be (`-> EIO`).
     Expected,
+    /// errno of an operation that can't end with it, whatever ran beside it.
+    Impossible,
     /// Return value of an operation that worked.
     Ret,
     /// Which step of an operation failed.
@@ -95,8 +97,12 @@ pub enum Attribute {
     Rdev,
     /// st_blksize
     Blksize,
-    /// st_mtime, where the trace set it; or changed by nothing but the phase.
+    /// st_atime, where it is the same on every arm.
+    Atime,
+    /// st_mtime, the same.
     Mtime,
+    /// st_ctime, the same.
+    Ctime,
     /// st_ino changed by nothing but the phase.
     Ino,
     /// Number of bytes read.
@@ -115,6 +121,18 @@ pub enum Attribute {
     DIno,
     /// Which paths of the tree are links of one inode.
     HardLink,
+    /// st_nlink is the number of names the tree has for it.
+    Links,
+    /// st_blocks, after a sync.
+    Blocks,
+    /// Where a file has blocks and where holes, after a sync.
+    Extents,
+    /// What chattr(1) sets.
+    Flags,
+    /// An extended attribute, or its value.
+    Xattr,
+    /// A POSIX ACL.
+    Acl,
     /// A part of the tree could not be read.
     Unreadable,
     /// An outcome or a tree that was never reported.
@@ -180,6 +198,7 @@ impl Difference {
     pub fn signature(&self) -> String {
         let what = self.op.as_ref().map_or("tree", |op| &op.name);
         let values = match self.attribute {
+            Attribute::Impossible => format!(":{}", self.actual),
             Attribute::Errno | Attribute::Expected => format!(":{}>{}", self.expected, self.actual),
             _ => String::new(),
         };

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use lookback_ops::{Line, Outcome, errno, outcome::UNSUPPORTED};
-use lookback_wire::control::{Arm, CasePlan, Phase};
+use lookback_wire::control::{Arm, CasePlan, Phase, Workers};
 
 use crate::{
     checkpoints,
+    collapse::collapse,
     collect::CaseRun,
+    consistency,
     difference::{Attribute, Difference, Stage},
-    outcomes::{self, SetTimes},
+    outcomes, possible,
     sink::{At, Sink},
-    stability, trees,
+    times::Times,
+    trees::{self, Expected},
 };
 
 /// What the oracle says about one case.
@@ -21,9 +24,10 @@ pub struct Verdict {
     pub differences: Vec<Difference>,
     /// How often each legitimate difference was met, by its id.
     pub excused: BTreeMap<&'static str, u64>,
-    /// Operations of the trace whose outcomes on every arm were compared.
+    /// Operations of the trace whose outcomes on every arm were compared, or
+    /// judged by themselves where workers run free.
     pub operations: u64,
-    /// Trees compared with the reference's.
+    /// Trees compared with the reference's, or judged by themselves.
     pub trees: u64,
 }
 
@@ -41,13 +45,17 @@ pub fn reference(arms: &[Arm]) -> Option<Arm> {
 /// Compares all arms of a case with the reference, and each with itself.
 ///
 /// Anything the plan asks for and the run does not have is a difference too.
+///
+/// Where workers run free ([`Workers::Free`]) what an operation gives is chance.
+/// There each arm is judged by itself: its errnos are possible ones, and its
+/// trees are consistent and unchanged from phase to phase.
 #[must_use]
 pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
     let mut sink = Sink::new(plan);
     let Some(reference) = reference(&plan.arms) else {
         return Verdict::default();
     };
-    let times = SetTimes::of(plan.setup.iter().chain(&plan.trace));
+    let times = Times::of(plan);
 
     let setup = Operations {
         stage: Stage::Setup,
@@ -57,6 +65,7 @@ pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
     setup.must_work(&mut sink, reference);
     setup.must_be_supported(&mut sink, &plan.arms);
     setup.must_be_as_expected(&mut sink, &plan.arms);
+    setup.must_be_possible(&mut sink, &plan.arms, false);
     setup.compare(&mut sink, &plan.arms, reference, &times);
     let trace = Operations {
         stage: Stage::Trace,
@@ -65,7 +74,13 @@ pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
     };
     trace.must_be_supported(&mut sink, &plan.arms);
     trace.must_be_as_expected(&mut sink, &plan.arms);
-    let operations = trace.compare(&mut sink, &plan.arms, reference, &times);
+    let free = plan.workers == Workers::Free;
+    trace.must_be_possible(&mut sink, &plan.arms, free);
+    let operations = if free {
+        trace.complete(&mut sink, &plan.arms)
+    } else {
+        trace.compare(&mut sink, &plan.arms, reference, &times)
+    };
     let trees = checkpoints::compare(&mut sink, plan, run, reference, &times)
         + phases(&mut sink, plan, run, reference, &times);
 
@@ -77,6 +92,16 @@ pub fn judge(plan: &CasePlan, run: &CaseRun) -> Verdict {
     }
 }
 
+/// Each line with its index among its worker's.
+pub(crate) fn indexed(lines: &[Line]) -> impl Iterator<Item = (&Line, usize)> {
+    let mut next: BTreeMap<u16, usize> = BTreeMap::new();
+    lines.iter().map(move |line| {
+        let index = next.entry(line.worker).or_default();
+        *index += 1;
+        (line, *index - 1)
+    })
+}
+
 /// The lines of one trace with their outcomes.
 struct Operations<'a> {
     stage: Stage,
@@ -85,14 +110,8 @@ struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    /// Each line with its index among its worker's.
     fn indexed(&self) -> impl Iterator<Item = (&'a Line, usize)> {
-        let mut next: BTreeMap<u16, usize> = BTreeMap::new();
-        self.lines.iter().map(move |line| {
-            let index = next.entry(line.worker).or_default();
-            *index += 1;
-            (line, *index - 1)
-        })
+        indexed(self.lines)
     }
 
     fn outcome(&self, arm: Arm, line: &Line, index: usize) -> Option<&'a Outcome> {
@@ -103,12 +122,8 @@ impl<'a> Operations<'a> {
 
     fn at(&self, arm: Arm, reference: Arm, op: Option<(&'a Line, usize)>) -> At<'a> {
         At {
-            stage: self.stage,
-            arm,
-            reference,
             op,
-            path: None,
-            stats: None,
+            ..At::of(self.stage, arm, reference)
         }
     }
 
@@ -154,26 +169,57 @@ impl<'a> Operations<'a> {
         }
     }
 
-    /// Returns how many lines have an outcome on every arm.
-    fn compare(&self, sink: &mut Sink<'_>, arms: &[Arm], reference: Arm, times: &SetTimes) -> u64 {
+    /// An errno nobody has a name for is the kernel's own and never meant to
+    /// leave it; with `free` so are those that no race of operations explains.
+    fn must_be_possible(&self, sink: &mut Sink<'_>, arms: &[Arm], free: bool) {
+        for (line, index) in self.indexed() {
+            for &arm in arms {
+                let Some(outcome) = self.outcome(arm, line, index) else {
+                    continue;
+                };
+                let possible = line.expect == Some(outcome.errno)
+                    || possible::anywhere(outcome.errno)
+                        && (!free || possible::in_a_race(&line.op, outcome));
+                if !possible {
+                    let at = self.at(arm, arm, Some((line, index)));
+                    let expected = "an errno it can have".to_owned();
+                    let actual = errno::name(outcome.errno);
+                    sink.add(at, Attribute::Impossible, expected, actual);
+                }
+            }
+        }
+    }
+
+    /// Reports what is missing; returns how many lines have an outcome on every arm.
+    fn complete(&self, sink: &mut Sink<'_>, arms: &[Arm]) -> u64 {
         for &arm in arms {
             self.report_missing(sink, arm);
         }
-        let mut complete = 0;
+        let everywhere = |(line, index): &(&Line, usize)| {
+            let mut arms = arms.iter();
+            arms.all(|arm| self.outcome(*arm, line, *index).is_some())
+        };
+        self.indexed()
+            .filter(everywhere)
+            .fold(0, |count, _| count + 1)
+    }
+
+    /// Compares every arm's with the reference's; returns what
+    /// [`Operations::complete`] does.
+    fn compare(&self, sink: &mut Sink<'_>, arms: &[Arm], reference: Arm, times: &Times) -> u64 {
+        let complete = self.complete(sink, arms);
         for (line, index) in self.indexed() {
             let Some(expected) = self.outcome(reference, line, index) else {
                 continue;
             };
-            let mut everywhere = true;
             for &arm in arms.iter().filter(|arm| **arm != reference) {
                 let Some(actual) = self.outcome(arm, line, index) else {
-                    everywhere = false;
                     continue;
                 };
                 let at = self.at(arm, reference, Some((line, index)));
-                outcomes::compare(sink, at, &line.op, times, expected, actual);
+                let clocks = times.between(arm, reference, Some(line.op.innermost()));
+                outcomes::compare(sink, at, &line.op, clocks, expected, actual);
             }
-            complete += u64::from(everywhere);
         }
         complete
     }
@@ -211,14 +257,16 @@ impl<'a> Operations<'a> {
     }
 }
 
-/// Compares the trees phase by phase; returns how many pairs there were.
+/// Compares the trees phase by phase; returns how many were compared with the
+/// reference's or, if workers ran free, with themselves.
 fn phases(
     sink: &mut Sink<'_>,
     plan: &CasePlan,
     run: &CaseRun,
     reference: Arm,
-    times: &SetTimes,
+    times: &Times,
 ) -> u64 {
+    let free = plan.workers == Workers::Free;
     let mut phases: Vec<Phase> = plan
         .phases
         .iter()
@@ -231,27 +279,21 @@ fn phases(
     for (position, &phase) in phases.iter().enumerate() {
         let stage = Stage::Tree(phase);
         let tree = |arm| run.trees.get(&(arm, phase));
-        let earlier = |arm| {
-            phases[..position]
-                .iter()
-                .rev()
-                .find_map(|phase| run.trees.get(&(arm, *phase)))
+        let before = |arm| {
+            let phases = phases[..position].iter();
+            phases.filter_map(move |phase| run.trees.get(&(arm, *phase)))
         };
         // What lies under ext4 and plain is what they show: there is no other
         // tree to read, and their last one stands for it.
-        let expected = match phase {
-            Phase::Lower => tree(reference).or_else(|| earlier(reference)),
-            _ => tree(reference),
+        let expected = match (tree(reference), phase) {
+            (None, Phase::Lower) => before(reference).next_back().map(|tree| Expected {
+                tree,
+                earlier: Some(before(reference).nth(1).is_none()),
+            }),
+            (tree, _) => tree.map(Expected::now),
         };
         for &arm in &plan.arms {
-            let against = |reference| At {
-                stage,
-                arm,
-                reference,
-                op: None,
-                path: None,
-                stats: None,
-            };
+            let against = |reference| At::of(stage, arm, reference);
             let Some(actual) = tree(arm) else {
                 if phase != Phase::Lower || arm.has_lower() {
                     sink.add(
@@ -263,9 +305,14 @@ fn phases(
                 }
                 continue;
             };
-            trees::consistent(sink, against(arm), actual);
-            if let Some(earlier) = earlier(arm) {
-                stability::compare(sink, against(arm), earlier, actual);
+            consistency::check(sink, against(arm), plan, actual);
+            if let Some(earlier) = before(arm).next_back() {
+                let first = before(arm).nth(1).is_none();
+                trees::unchanged(sink, against(arm), first, earlier, actual);
+            }
+            if free {
+                compared += 1;
+                continue;
             }
             if arm == reference {
                 continue;
@@ -290,38 +337,6 @@ fn phases(
         }
     }
     compared
-}
-
-/// Folds what a later phase shows again into the first that shows it.
-fn collapse(found: Vec<Difference>) -> Vec<Difference> {
-    let mut kept: Vec<Difference> = Vec::with_capacity(found.len());
-    let mut first: BTreeMap<_, usize> = BTreeMap::new();
-    for difference in found {
-        let phase = match difference.stage {
-            Stage::Setup | Stage::Trace => {
-                kept.push(difference);
-                continue;
-            }
-            Stage::After(_) => None,
-            Stage::Tree(phase) => Some(phase),
-        };
-        let key = (
-            difference.arm,
-            difference.reference,
-            difference.path.clone(),
-            difference.attribute,
-            difference.expected.clone(),
-            difference.actual.clone(),
-        );
-        match first.get(&key) {
-            Some(&index) => kept[index].also.extend(phase),
-            None => {
-                first.insert(key, kept.len());
-                kept.push(difference);
-            }
-        }
-    }
-    kept
 }
 
 /// The lines of the difference's worker up to and including its operation, at

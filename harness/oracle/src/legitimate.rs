@@ -3,10 +3,10 @@
 //! Each entry is justified by the kernel's own code, and each use of it is
 //! counted in the verdict, so that an entry that forgives too much shows.
 
-use lookback_ops::{FileOp, Op, StatView, Whence};
-use lookback_wire::control::Arm;
+use lookback_ops::{FileOp, Op, StatView, Whence, tree::Node};
+use lookback_wire::control::{Arm, Phase};
 
-use crate::difference::{Attribute, Difference};
+use crate::difference::{Attribute, Difference, Stage};
 
 /// A difference together with what it was found in.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +17,14 @@ pub struct Candidate<'a> {
     pub op: Option<&'a Op>,
     /// The reference's and the arm's stat data, if it was found in some.
     pub stats: Option<(&'a StatView, &'a StatView)>,
+    /// The two trees' nodes, if it was found in some.
+    pub nodes: Option<(&'a Node, &'a Node)>,
+    /// The extended attribute it was found in.
+    pub xattr: Option<&'a str>,
     /// The trace left a file system mounted on the path or above it.
     pub covered: bool,
+    /// The trace had an operation on the path run out of memory.
+    pub starved: bool,
 }
 
 impl Candidate<'_> {
@@ -50,6 +56,29 @@ pub struct Legitimate {
 /// No position in an ext4 file is beyond this many bytes (2^32 blocks of 4 KiB).
 const EXT4_LARGEST_FILE: i64 = 1 << 44;
 
+/// st_blocks counts these.
+const SECTOR: u64 = 512;
+/// Bytes of an extent in a leaf, and of the header before them (struct
+/// ext4_extent, struct ext4_extent_header, fs/ext4/ext4_extents.h).
+const LEAF_ENTRY: u64 = 12;
+
+/// Two files with blocks in the same places differ by no more than the leaves of
+/// an extent tree: by one however few extents are left in it, by more only if
+/// there are so many that they fill more, half full as a split leaves them.
+fn leaves_differ(a: &Node, b: &Node) -> bool {
+    let (Some(Ok(here)), Some(Ok(there))) = (&a.extents, &b.extents) else {
+        return false;
+    };
+    let block = a.stat.blksize;
+    let room = block.saturating_sub(LEAF_ENTRY) / LEAF_ENTRY / 2;
+    if here.is_empty() || here != there || room == 0 {
+        return false;
+    }
+    let bytes = a.blocks.abs_diff(b.blocks) * SECTOR;
+    let leaves = u64::from(a.pieces.max(b.pieces)).div_ceil(room).max(1);
+    bytes.is_multiple_of(block) && bytes / block <= leaves
+}
+
 /// The table. The first entry that applies excuses the difference.
 pub const LEGITIMATE: &[Legitimate] = &[
     Legitimate {
@@ -70,7 +99,7 @@ pub const LEGITIMATE: &[Legitimate] = &[
         source: "fs/fuse/inode.c, fuse_change_attributes_common: set_nlink(inode, attr->nlink); \
                  for instance fs/overlayfs/inode.c, ovl_getattr: stat->nlink = 1",
         applies: |c| {
-            c.is(Arm::Plain, Attribute::Nlink)
+            (c.is(Arm::Plain, Attribute::Nlink) || c.is(Arm::Plain, Attribute::Links))
                 && c.both_directories()
                 && c.stats.is_some_and(|(_, actual)| actual.nlink == 1)
         },
@@ -132,9 +161,72 @@ pub const LEGITIMATE: &[Legitimate] = &[
             c.covered
                 && matches!(
                     c.difference.attribute,
-                    Attribute::DIno | Attribute::Ino | Attribute::Mtime
+                    Attribute::DIno | Attribute::Ino | Attribute::Mtime | Attribute::Links
                 )
         },
+    },
+    Legitimate {
+        id: "atime-without-memory",
+        reason: "an access time that could not be logged for want of memory is the cached inode's \
+                 alone, and lost with it; which allocation that is, differs between arms",
+        source: "fs/inode.c, touch_atime: inode_update_time's error is dropped; \
+                 fs/ext4/inode.c, ext4_dirty_inode",
+        applies: |c| {
+            c.starved
+                && c.difference.attribute == Attribute::Atime
+                && c.difference.arm != Arm::Plain
+                && matches!(c.difference.stage, Stage::Tree(_))
+        },
+    },
+    Legitimate {
+        id: "ext4-extent-tree",
+        reason: "where a file's blocks lie on disk decides which extents merge, and with that \
+                 whether they fit into the inode or take a block of their own",
+        source: "fs/ext4/extents.c, ext4_can_extents_be_merged, ext4_ext_create_new_leaf; \
+                 ext4_ext_rm_leaf keeps a leaf until it is empty",
+        applies: |c| {
+            c.difference.attribute == Attribute::Blocks
+                && c.difference.arm != c.difference.reference
+                && c.nodes.is_some_and(|(a, b)| leaves_differ(a, b))
+        },
+    },
+    Legitimate {
+        id: "uncovered",
+        reason: "a mount of the trace does not outlive the arm's own, and what it covered shows again",
+        source: "fs/namespace.c, umount_tree",
+        applies: |c| {
+            let unmounted = [Phase::Remounted, Phase::Lower].map(Stage::Tree);
+            c.covered
+                && c.difference.arm == c.difference.reference
+                && unmounted.contains(&c.difference.stage)
+        },
+    },
+    Legitimate {
+        id: "plain-blocks",
+        reason: "how much space a file takes, and where it has some, is for the server's file system \
+                 to say, which the guest can't sync",
+        source: "fs/fuse/dir.c, fuse_fillattr: stat->blocks = attr->blocks",
+        applies: |c| c.is(Arm::Plain, Attribute::Blocks),
+    },
+    Legitimate {
+        id: "plain-no-extents",
+        reason: "FUSE can't tell where a file's blocks are",
+        source: "fs/ioctl.c, ioctl_fiemap: -EOPNOTSUPP without i_op->fiemap",
+        applies: |c| c.is(Arm::Plain, Attribute::Extents) && c.difference.actual == "EOPNOTSUPP",
+    },
+    Legitimate {
+        id: "plain-no-flags",
+        reason: "virtiofsd knows no FUSE_IOCTL",
+        source: "fs/fuse/ioctl.c, fuse_send_ioctl: ret = -ENOTTY for -ENOSYS",
+        applies: |c| c.is(Arm::Plain, Attribute::Flags) && c.difference.actual == "ENOTTY",
+    },
+    Legitimate {
+        id: "plain-atime",
+        reason: "what reading does to an access time is for the mount of the server's file system \
+                 to say, by the host's clock",
+        source: "fs/fuse/inode.c, fuse_iget: S_NOATIME; \
+                 fs/inode.c, relatime_need_update, on the host",
+        applies: |c| c.is(Arm::Plain, Attribute::Atime),
     },
 ];
 

@@ -32,16 +32,21 @@ pub mod difference;
 pub mod legitimate;
 
 mod checkpoints;
+mod collapse;
 mod collect;
+mod consistency;
+mod digest;
 mod judge;
 mod outcomes;
+mod possible;
 mod sink;
-mod stability;
 #[cfg(test)]
 mod testing;
+mod times;
 mod trees;
 
 pub use collect::{CaseRun, CollectError};
 pub use difference::{Attribute, Difference, OpRef, Stage};
+pub use digest::digests;
 pub use judge::{Verdict, context, judge, reference};
 pub use legitimate::{LEGITIMATE, Legitimate};

@@ -1,44 +1,19 @@
 //! Operations: one outcome against another.
 
-use std::collections::BTreeSet;
-
-use lookback_ops::{Line, Op, Outcome, StatView, Value, errno, outcome::Entry};
+use lookback_ops::{Op, Outcome, StatView, Value, errno, outcome::Entry};
 
 use crate::{
     difference::Attribute,
     sink::{At, Sink},
+    times::{self, Clocks},
 };
-
-/// The modification times the traces set by utimensat(2). Only they are the
-/// same on every arm; every other one is the clock's.
-#[derive(Debug, Default)]
-pub(crate) struct SetTimes(BTreeSet<(i64, u32)>);
-
-impl SetTimes {
-    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Self {
-        Self(
-            lines
-                .filter_map(|line| match &line.op {
-                    Op::Utimens { mtime, .. } => Some(*mtime),
-                    _ => None,
-                })
-                .collect(),
-        )
-    }
-
-    /// Whether two modification times that should be alike are not: one was
-    /// set by the trace and the other is something else.
-    fn disagree(&self, a: (i64, u32), b: (i64, u32)) -> bool {
-        a != b && (self.0.contains(&a) || self.0.contains(&b))
-    }
-}
 
 /// Compares one operation's outcome with the reference's.
 pub(crate) fn compare(
     sink: &mut Sink<'_>,
     at: At<'_>,
     op: &Op,
-    times: &SetTimes,
+    clocks: Clocks<'_>,
     expected: &Outcome,
     actual: &Outcome,
 ) {
@@ -63,7 +38,7 @@ pub(crate) fn compare(
     match (&expected.value, &actual.value) {
         (Value::None, Value::None) => {}
         (Value::Stat(expected), Value::Stat(actual)) => {
-            stat(sink, at.stats(expected, actual), times, expected, actual);
+            stat(sink, at.stats(expected, actual), clocks, expected, actual);
         }
         (
             Value::Data {
@@ -113,7 +88,7 @@ pub(crate) fn compare(
 pub(crate) fn stat(
     sink: &mut Sink<'_>,
     at: At<'_>,
-    times: &SetTimes,
+    clocks: Clocks<'_>,
     expected: &StatView,
     actual: &StatView,
 ) {
@@ -142,8 +117,15 @@ pub(crate) fn stat(
         &b.blksize,
         u64::to_string,
     );
-    if times.disagree(a.mtime, b.mtime) {
-        sink.add(at, Attribute::Mtime, time(a.mtime), time(b.mtime));
+    let times = [
+        (Attribute::Atime, a.atime, b.atime),
+        (Attribute::Mtime, a.mtime, b.mtime),
+        (Attribute::Ctime, a.ctime, b.ctime),
+    ];
+    for (attribute, a, b) in times {
+        if clocks.disagree(attribute, a, b) {
+            sink.add(at, attribute, times::show(a), times::show(b));
+        }
     }
 }
 
@@ -237,10 +219,6 @@ fn with_step(outcome: &Outcome) -> String {
 
 pub(crate) fn digest(digest: &u64) -> String {
     format!("xxh3 {digest:016x}")
-}
-
-pub(crate) fn time((seconds, nanoseconds): (i64, u32)) -> String {
-    format!("{seconds}.{nanoseconds:09}")
 }
 
 /// The name of a file type, as `st_mode >> 12` and d_type both spell it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lookback_ops::{Line, MountOp, Op, StatView};
+use lookback_ops::{Line, MountOp, Op, StatView, tree::Node};
 use lookback_wire::control::{Arm, CasePlan};
 
 use crate::{
@@ -19,12 +19,44 @@ pub(crate) struct At<'a> {
     pub op: Option<(&'a Line, usize)>,
     pub path: Option<&'a str>,
     pub stats: Option<(&'a StatView, &'a StatView)>,
+    pub nodes: Option<(&'a Node, &'a Node)>,
+    pub xattr: Option<&'a str>,
 }
 
 impl<'a> At<'a> {
+    /// In the trees of `stage`, or in all of it.
+    pub fn of(stage: Stage, arm: Arm, reference: Arm) -> Self {
+        Self {
+            stage,
+            arm,
+            reference,
+            op: None,
+            path: None,
+            stats: None,
+            nodes: None,
+            xattr: None,
+        }
+    }
+
     pub fn path(self, path: &'a str) -> Self {
         Self {
             path: Some(path),
+            ..self
+        }
+    }
+
+    /// Two trees' nodes of one path.
+    pub fn nodes(self, expected: &'a Node, actual: &'a Node) -> Self {
+        Self {
+            nodes: Some((expected, actual)),
+            ..self.stats(&expected.stat, &actual.stat)
+        }
+    }
+
+    /// An extended attribute of the path.
+    pub fn xattr(self, name: &'a str) -> Self {
+        Self {
+            xattr: Some(name),
             ..self
         }
     }
@@ -42,6 +74,7 @@ impl<'a> At<'a> {
 pub(crate) struct Sink<'a> {
     case: &'a str,
     mounted: Vec<&'a str>,
+    starved: Vec<&'a str>,
     pub found: Vec<Difference>,
     pub excused: BTreeMap<&'static str, u64>,
 }
@@ -51,6 +84,7 @@ impl<'a> Sink<'a> {
         Self {
             case: &plan.id,
             mounted: left_mounted(&plan.trace),
+            starved: starved(&plan.trace),
             found: Vec::new(),
             excused: BTreeMap::new(),
         }
@@ -74,10 +108,13 @@ impl<'a> Sink<'a> {
             difference: &difference,
             op: at.op.map(|(line, _)| line.op.innermost()),
             stats: at.stats,
+            nodes: at.nodes,
+            xattr: at.xattr,
             covered: at.op.is_none()
                 && at
                     .path
                     .is_some_and(|path| self.mounted.iter().any(|m| is_under(path, m))),
+            starved: at.path.is_some_and(|path| self.starved.contains(&path)),
         };
         match LEGITIMATE.iter().find(|entry| (entry.applies)(&candidate)) {
             Some(entry) => *self.excused.entry(entry.id).or_default() += 1,
@@ -123,6 +160,14 @@ fn name(op: &Op) -> String {
 fn is_under(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What the trace works on while allocations fail.
+fn starved(trace: &[Line]) -> Vec<&str> {
+    let lines = trace.iter();
+    let starving = lines.filter(|line| matches!(line.op, Op::EachAlloc { .. }));
+    let paths = starving.flat_map(|line| line.op.paths());
+    paths.map(|path| path.rel.as_str()).collect()
 }
 
 /// Directories the trace mounts something on and does not unmount.

@@ -76,7 +76,9 @@ pub(crate) fn stat(mode: u32, ino: u64) -> StatView {
         rdev: (0, 0),
         blksize: 4096,
         ino,
+        atime: (1_600_000_000, 4),
         mtime: (1_700_000_000, 5),
+        ctime: (1_700_000_000, 6),
     }
 }
 
@@ -93,21 +95,27 @@ pub(crate) fn node(path: &str, mode: u32, ino: u64) -> Node {
         first_link: path.into(),
         digest: (mode >> 12 == 0o10).then_some(7),
         target: (mode >> 12 == 0o12).then(|| "target".into()),
+        blocks: 0,
+        flags: matches!(mode >> 12, 0o10 | 0o04).then_some(Ok(0x8_0000)),
+        extents: (mode >> 12 == 0o10).then(|| Ok(vec![])),
+        pieces: 0,
+        xattrs: Some(Ok(vec![])),
         error: None,
     }
 }
 
 /// The root, a directory with a file, a second link of it and a symlink.
 pub(crate) fn tree() -> Snapshot {
-    let mut second = node("d/g", 0o100_644, 12);
-    second.first_link = "d/f".into();
-    Snapshot {
-        nodes: vec![
-            node("", 0o040_755, 2),
-            node("d", 0o040_755, 11),
-            node("d/f", 0o100_644, 12),
-            second,
-            node("l", 0o120_777, 13),
-        ],
+    let mut nodes = vec![
+        node("", 0o040_755, 2),
+        node("d", 0o040_755, 11),
+        node("d/f", 0o100_644, 12),
+        node("d/g", 0o100_644, 12),
+        node("l", 0o120_777, 13),
+    ];
+    nodes[3].first_link = "d/f".into();
+    for (node, nlink) in nodes.iter_mut().zip([3, 2, 2, 2, 1]) {
+        node.stat.nlink = nlink;
     }
+    Snapshot { nodes }
 }

@@ -1,30 +1,83 @@
-//! Trees: one snapshot against another, and against itself.
+//! Trees: one snapshot against another, of two arms or of one arm in two phases.
 
 use std::collections::BTreeSet;
 
 use lookback_ops::{
-    errno,
-    tree::{Node, Snapshot},
+    attrs, errno,
+    tree::{Extent, Node, Snapshot, Told, Xattr},
 };
 
 use crate::{
     difference::Attribute,
-    outcomes::{self, SetTimes, digest, pair, type_name},
+    outcomes::{self, digest, pair, type_name},
     sink::{At, Sink},
+    times::{Clocks, Times},
 };
+
+/// What a tree is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    /// The reference's tree.
+    pub tree: &'a Snapshot,
+    /// It is of an earlier phase, and whether it was the first that was taken.
+    pub earlier: Option<bool>,
+}
+
+impl<'a> Expected<'a> {
+    /// A tree of the same phase.
+    pub fn now(tree: &'a Snapshot) -> Self {
+        Self {
+            tree,
+            earlier: None,
+        }
+    }
+}
 
 /// Compares an arm's tree with the reference's.
 pub(crate) fn compare(
     sink: &mut Sink<'_>,
     at: At<'_>,
-    times: &SetTimes,
-    expected: &Snapshot,
+    times: &Times,
+    expected: Expected<'_>,
     actual: &Snapshot,
+) {
+    let clocks = times.between(at.arm, at.reference, None);
+    nodes(sink, at, expected.tree, actual, |sink, at, a, b| {
+        let clocks = match expected.earlier {
+            Some(first) => clocks.with_earlier(first, a),
+            None => clocks,
+        };
+        node(sink, at, clocks, a, b);
+    });
+}
+
+/// Compares an arm's tree with the same arm's in the phase before: nothing but
+/// the phase lies between them. `first` says that the earlier one is the
+/// first that was taken. `at.reference` is the arm itself.
+pub(crate) fn unchanged(
+    sink: &mut Sink<'_>,
+    at: At<'_>,
+    first: bool,
+    earlier: &Snapshot,
+    later: &Snapshot,
+) {
+    nodes(sink, at, earlier, later, |sink, at, a, b| {
+        sink.compare(at, Attribute::Ino, &a.stat.ino, &b.stat.ino, u64::to_string);
+        node(sink, at, Clocks::of_phases(first, a), a, b);
+    });
+}
+
+fn nodes<'a>(
+    sink: &mut Sink<'_>,
+    at: At<'a>,
+    expected: &'a Snapshot,
+    actual: &'a Snapshot,
+    compare: impl Fn(&mut Sink<'_>, At<'a>, &'a Node, &'a Node),
 ) {
     let mut lonely = BTreeSet::new();
     for pair in pair(&expected.nodes, &actual.nodes, |node| &node.path) {
         match pair {
-            (Some(a), Some(b)) => node(sink, at.path(&a.path).stats(&a.stat, &b.stat), times, a, b),
+            (Some(a), Some(b)) => compare(sink, at.path(&a.path).nodes(a, b), a, b),
             (Some(a), None) if first_of_its_tree(&mut lonely, &a.path) => {
                 let there = type_name(a.stat.mode >> 12);
                 sink.add(at.path(&a.path), Attribute::Name, there, "not there".into());
@@ -47,14 +100,14 @@ fn first_of_its_tree<'a>(lonely: &mut BTreeSet<&'a str>, path: &'a str) -> bool 
     !below
 }
 
-fn node(sink: &mut Sink<'_>, at: At<'_>, times: &SetTimes, a: &Node, b: &Node) {
+fn node(sink: &mut Sink<'_>, at: At<'_>, clocks: Clocks<'_>, a: &Node, b: &Node) {
     sink.compare(at, Attribute::Unreadable, &a.error, &b.error, |error| {
         error.as_ref().map_or_else(
             || "readable".to_owned(),
             |(what, errno)| format!("{} ({what})", errno::name(*errno)),
         )
     });
-    outcomes::stat(sink, at, times, &a.stat, &b.stat);
+    outcomes::stat(sink, at, clocks, &a.stat, &b.stat);
     sink.compare(at, Attribute::DType, &a.d_type, &b.d_type, |t| {
         type_name(u32::from(*t))
     });
@@ -71,39 +124,94 @@ fn node(sink: &mut Sink<'_>, at: At<'_>, times: &SetTimes, a: &Node, b: &Node) {
             }
         },
     );
-    // Of different sizes or types the contents differ without saying more.
-    if a.stat.size == b.stat.size && a.stat.mode >> 12 == b.stat.mode >> 12 {
+    sink.compare(at, Attribute::Target, &a.target, &b.target, |target| {
+        target
+            .as_ref()
+            .map_or_else(|| "no target".to_owned(), |target| format!("`{target}`"))
+    });
+    // What two types of file have, they have not in common.
+    if a.stat.mode >> 12 != b.stat.mode >> 12 {
+        return;
+    }
+    // Of different sizes the contents differ without saying more.
+    if a.stat.size == b.stat.size {
         sink.compare(at, Attribute::Content, &a.digest, &b.digest, |content| {
             content
                 .as_ref()
                 .map_or_else(|| "not read".to_owned(), digest)
         });
     }
-    sink.compare(at, Attribute::Target, &a.target, &b.target, |target| {
-        target
-            .as_ref()
-            .map_or_else(|| "no target".to_owned(), |target| format!("`{target}`"))
+    if a.blocks != b.blocks {
+        let [a, b] = [a, b].map(|node| format!("{} in {} pieces", node.blocks, node.pieces));
+        sink.add(at, Attribute::Blocks, a, b);
+    }
+    sink.compare(at, Attribute::Extents, &a.extents, &b.extents, |extents| {
+        told(extents, |extents| map(extents))
     });
+    sink.compare(
+        at,
+        Attribute::Flags,
+        &settable(&a.flags),
+        &settable(&b.flags),
+        |flags| told(flags, |bits| format!("`{}`", attrs::letters(*bits))),
+    );
+    xattrs(sink, at, &a.xattrs, &b.xattrs);
 }
 
-/// What must hold within one tree: readdir and lstat tell the same story.
-/// `at.reference` is the arm itself.
-pub(crate) fn consistent(sink: &mut Sink<'_>, at: At<'_>, tree: &Snapshot) {
-    for node in tree.nodes.iter().filter(|node| !node.path.is_empty()) {
-        let at = at.path(&node.path);
-        let file_type = node.stat.mode >> 12;
-        if u32::from(node.d_type) != file_type {
-            let d_type = type_name(u32::from(node.d_type));
-            sink.add(at, Attribute::DType, type_name(file_type), d_type);
-        }
-        if node.d_ino != node.stat.ino {
-            let (expected, actual) = (node.stat.ino, node.d_ino);
-            sink.add(
-                at,
-                Attribute::DIno,
-                format!("st_ino {expected}"),
-                actual.to_string(),
-            );
-        }
+/// Those a user can set. The others are the file system's own bookkeeping, as
+/// is whether a directory has an index.
+fn settable(flags: &Option<Told<u32>>) -> Option<Told<u32>> {
+    flags.map(|told| told.map(|bits| bits & attrs::settable()))
+}
+
+fn told<T>(read: &Option<Told<T>>, show: impl Fn(&T) -> String) -> String {
+    match read {
+        None => "not read".to_owned(),
+        Some(Err(errno)) => errno::name(*errno),
+        Some(Ok(value)) => show(value),
     }
+}
+
+fn map(extents: &[Extent]) -> String {
+    if extents.is_empty() {
+        return "none".to_owned();
+    }
+    let shown: Vec<_> = extents.iter().map(Extent::to_string).collect();
+    shown.join(" ")
+}
+
+fn xattrs(
+    sink: &mut Sink<'_>,
+    at: At<'_>,
+    a: &Option<Told<Vec<Xattr>>>,
+    b: &Option<Told<Vec<Xattr>>>,
+) {
+    let (Some(Ok(a)), Some(Ok(b))) = (a, b) else {
+        sink.compare(at, Attribute::Xattr, a, b, |list| {
+            told(list, |_| "a list of names".to_owned())
+        });
+        return;
+    };
+    for (a, b) in pair(a, b, |xattr| &xattr.name) {
+        let Some(name) = a.or(b).map(|xattr| xattr.name.as_str()) else {
+            continue;
+        };
+        let attribute = if is_acl(name) {
+            Attribute::Acl
+        } else {
+            Attribute::Xattr
+        };
+        let value = |xattr: Option<&Xattr>| xattr.map(|xattr| xattr.value);
+        let (at, a, b) = (at.xattr(name), value(a), value(b));
+        sink.compare(at, attribute, &a, &b, |value| match value {
+            None => format!("no {name}"),
+            Some(Err(errno)) => format!("{name}: {}", errno::name(*errno)),
+            Some(Ok((len, hash))) => format!("{name}: {len} bytes, {}", digest(hash)),
+        });
+    }
+}
+
+/// POSIX ACLs, as ext4 lists them (`posix_acl_xattr_name`).
+pub(crate) fn is_acl(name: &str) -> bool {
+    name.starts_with("system.posix_acl_")
 }

@@ -172,6 +172,10 @@ pub struct CaseResult {
     pub trees: u64,
     /// How often each legitimate difference was met.
     pub excused: BTreeMap<String, u64>,
+    /// A digest of each arm's outcomes (`trace`) and of its tree in each phase,
+    /// the same in every run of one plan and kernel; none where workers run free.
+    #[serde(default)]
+    pub digest: BTreeMap<Arm, BTreeMap<String, String>>,
     /// Microseconds each arm's trace took.
     pub micros: BTreeMap<Arm, u64>,
     /// Requests the server of each share answered, by opcode.
@@ -199,6 +203,7 @@ impl CaseResult {
             operations: 0,
             trees: 0,
             excused: BTreeMap::new(),
+            digest: BTreeMap::new(),
             micros: BTreeMap::new(),
             requests: BTreeMap::new(),
             files: Vec::new(),

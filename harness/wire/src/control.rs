@@ -40,9 +40,15 @@ pub const OWN_ROOT: &str = "@root";
 
 /// What CLOCK_REALTIME is set to, in seconds since 1970, before the first line
 /// of a case whose clock is stepped ([`CasePlan::steps_clock`]); before line
-/// `i` it is `i` seconds more. It is 2001, so no time a guest takes by its real
-/// clock is among them.
+/// `i` it is `i` times [`CLOCK_STEP`] more. It is 2001, so no time a guest takes
+/// by its real clock is among them.
 pub const CLOCK_BASE: i64 = 1_000_000_000;
+
+/// Seconds from one line's time to the next one's: longer than any line, or walk
+/// of a tree, takes on the slowest of guests, so that a time is one line's alone.
+/// And a day is no whole number of them: that is when `relatime_need_update`
+/// (fs/inode.c) changes its mind, and no two lines lie just a day apart.
+pub const CLOCK_STEP: i64 = 1_000;
 
 /// One file system the same operations run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -295,18 +301,18 @@ impl CasePlan {
     }
 
     /// What CLOCK_REALTIME is set to before line `index` of the setup, where the
-    /// clock is stepped: the last line is a second before [`CLOCK_BASE`]. The
-    /// case's directory is made a second before the first.
+    /// clock is stepped: the last line is a step before [`CLOCK_BASE`]. The
+    /// case's directory is made a step before the first.
     #[must_use]
     pub fn setup_second(&self, index: usize) -> i64 {
-        CLOCK_BASE - seconds(self.setup.len().saturating_sub(index))
+        CLOCK_BASE - steps(self.setup.len().saturating_sub(index))
     }
 
     /// What CLOCK_REALTIME is set to before each walk of a tree in `phase`,
-    /// where the clock is stepped: a second for each phase, after the trace's.
+    /// where the clock is stepped: a step for each phase, after the trace's.
     #[must_use]
     pub fn phase_second(&self, phase: Phase) -> i64 {
-        CLOCK_BASE + seconds(self.trace.len()) + i64::from(phase as u8)
+        CLOCK_BASE + steps(self.trace.len()) + i64::from(phase as u8) * CLOCK_STEP
     }
 
     /// A LOOKUP of the stacking root must have been answered with a BACKING
@@ -339,9 +345,12 @@ impl CasePlan {
     }
 }
 
-/// So many lines never take more seconds than there are.
-fn seconds(lines: usize) -> i64 {
-    i64::try_from(lines).unwrap_or(i64::MAX / 2)
+/// Seconds that so many lines take by a stepped clock.
+fn steps(lines: usize) -> i64 {
+    i64::try_from(lines)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(CLOCK_STEP)
+        .min(i64::MAX / 2)
 }
 
 fn names_the_arm(lines: &[Line]) -> bool {

@@ -1,8 +1,9 @@
 //! Operations on what chattr(1), statfs(2) and ioctl(2) tell.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use lookback_ops::tree::Extent;
 use lookback_ops::{FileOp, Ioctl, Value, attrs};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -47,7 +48,7 @@ struct TrimRange {
 /// struct fiemap_extent (linux/fiemap.h)
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
-struct Extent {
+struct Piece {
     logical: u64,
     physical: u64,
     length: u64,
@@ -73,7 +74,7 @@ struct FiemapHead {
 #[derive(Debug)]
 struct Fiemap {
     head: FiemapHead,
-    extents: [Extent; EXTENTS],
+    extents: [Piece; EXTENTS],
 }
 
 mod call {
@@ -99,12 +100,10 @@ impl World {
                 self.with_open(path, read_only, |fd| set_flags(fd, *flags))
             }
             FileOp::Lsattr { path } => self.with_open(path, read_only, |fd| {
-                let letters = attrs::letters(flags(fd)?);
+                let letters = attrs::letters(inode_flags(fd).at("getflags")?);
                 Ok((0, Value::Text(letters)))
             }),
-            FileOp::Ioctl { path, what } => {
-                self.with_open(path, read_only, |fd| ioctl(fd.as_raw_fd(), *what))
-            }
+            FileOp::Ioctl { path, what } => self.with_open(path, read_only, |fd| ioctl(fd, *what)),
             FileOp::Statfs { path } => self.path(path).and_then(|path| {
                 let told = statfs(path.as_c_str()).at("")?;
                 let text = format!(
@@ -128,10 +127,13 @@ fn fragment_size(path: &std::ffi::CStr) -> Result<u64, Failed> {
 }
 
 /// FS_IOC_GETFLAGS. The kernel moves an int, whatever the number says.
-fn flags(fd: &OwnedFd) -> Result<u32, Failed> {
+///
+/// # Errors
+/// Those of the ioctl.
+pub fn inode_flags(fd: impl AsFd) -> nix::Result<u32> {
     let mut told: libc::c_long = 0;
     // SAFETY: the kernel writes no more than a long to `told`.
-    unsafe { call::get_flags(fd.as_raw_fd(), &raw mut told) }.at("getflags")?;
+    unsafe { call::get_flags(fd.as_fd().as_raw_fd(), &raw mut told) }?;
     Ok(u32::try_from(told & 0xffff_ffff).unwrap_or(0))
 }
 
@@ -149,7 +151,7 @@ pub fn make_removable(file: &File) -> nix::Result<()> {
 }
 
 fn set_flags(fd: &OwnedFd, wanted: u32) -> Done {
-    let kept = flags(fd)? & !attrs::settable();
+    let kept = inode_flags(fd).at("getflags")? & !attrs::settable();
     let all = libc::c_long::from(kept | wanted);
     // SAFETY: the kernel reads no more than a long from `all`.
     unsafe { call::set_flags(fd.as_raw_fd(), &raw const all) }
@@ -157,7 +159,8 @@ fn set_flags(fd: &OwnedFd, wanted: u32) -> Done {
         .map(|_| nothing(()))
 }
 
-fn ioctl(fd: RawFd, what: Ioctl) -> Done {
+fn ioctl(file: &OwnedFd, what: Ioctl) -> Done {
+    let fd = file.as_raw_fd();
     match what {
         Ioctl::GetVersion => {
             let mut version = 0;
@@ -189,7 +192,11 @@ fn ioctl(fd: RawFd, what: Ioctl) -> Done {
             unsafe { call::block_size(fd, &raw mut size) }.at("ioctl")?;
             Ok((size.into(), Value::None))
         }
-        Ioctl::Fiemap => extents(fd),
+        Ioctl::Fiemap => {
+            let (found, _) = extents(file).at("ioctl")?;
+            let shown: Vec<_> = found.iter().map(Extent::to_string).collect();
+            Ok((0, Value::Text(shown.join(" "))))
+        }
         Ioctl::Fitrim => {
             let mut range = TrimRange {
                 start: 0,
@@ -219,10 +226,14 @@ fn ioctl(fd: RawFd, what: Ioctl) -> Done {
     }
 }
 
-/// Where the file has blocks, as `OFFSET/LENGTH` with a `u` for unwritten
-/// ones. Where they lie on disk, and in how many pieces, is not told.
-fn extents(fd: RawFd) -> Done {
-    let mut found: Vec<(u64, u64, bool)> = Vec::new();
+/// Where the file has blocks, all of it written back first, and in how many
+/// pieces those lie on disk.
+///
+/// # Errors
+/// Those of the ioctl.
+pub fn extents(fd: impl AsFd) -> nix::Result<(Vec<Extent>, u32)> {
+    let mut found: Vec<Extent> = Vec::new();
+    let mut pieces = 0;
     let mut start = 0;
     loop {
         let mut map = Fiemap {
@@ -233,29 +244,32 @@ fn extents(fd: RawFd) -> Done {
                 count: u32::try_from(EXTENTS).unwrap_or(0),
                 ..FiemapHead::default()
             },
-            extents: [Extent::default(); EXTENTS],
+            extents: [Piece::default(); EXTENTS],
         };
         // SAFETY: `count` extents follow the head, as it says.
-        unsafe { call::fiemap(fd, (&raw mut map).cast()) }.at("ioctl")?;
+        unsafe { call::fiemap(fd.as_fd().as_raw_fd(), (&raw mut map).cast()) }?;
+        pieces += map.head.mapped;
         let mapped = usize::try_from(map.head.mapped).unwrap_or(0).min(EXTENTS);
-        for extent in &map.extents[..mapped] {
-            let unwritten = extent.flags & EXTENT_UNWRITTEN != 0;
-            start = extent.logical.saturating_add(extent.length);
+        for piece in &map.extents[..mapped] {
+            let next = Extent {
+                offset: piece.logical,
+                length: piece.length,
+                unwritten: piece.flags & EXTENT_UNWRITTEN != 0,
+            };
+            start = piece.logical.saturating_add(piece.length);
             match found.last_mut() {
-                Some((at, len, kind)) if *at + *len == extent.logical && *kind == unwritten => {
-                    *len += extent.length;
+                Some(last)
+                    if last.offset + last.length == next.offset
+                        && last.unwritten == next.unwritten =>
+                {
+                    last.length += next.length;
                 }
-                _ => found.push((extent.logical, extent.length, unwritten)),
+                _ => found.push(next),
             }
         }
         let last = map.extents[..mapped].last();
-        if last.is_none_or(|extent| extent.flags & EXTENT_LAST != 0) {
-            break;
+        if last.is_none_or(|piece| piece.flags & EXTENT_LAST != 0) {
+            return Ok((found, pieces));
         }
     }
-    let shown: Vec<_> = found
-        .iter()
-        .map(|(at, len, unwritten)| format!("{at}/{len}{}", if *unwritten { "u" } else { "" }))
-        .collect();
-    Ok((0, Value::Text(shown.join(" "))))
 }

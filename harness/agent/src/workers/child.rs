@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 
 use lookback_ops::{Outcome, Value};
+use lookback_wire::control::{Arm, CLOCK_STEP};
 use lookback_wire::frame::write_frame;
 use nix::sys::stat::{Mode, umask};
 
@@ -72,7 +73,7 @@ pub fn work(number: u16, mine: &[u32], start: Start<'_>) -> ! {
         lane.enter(number, index);
         board.beat();
         if let Some(first) = job.clock
-            && let Err(errno) = clock::set(first + i64::from(index))
+            && let Err(errno) = clock::set(first + i64::from(index) * CLOCK_STEP)
         {
             give_up(format!("worker {number} can't set the clock: {errno}"));
         }
@@ -113,6 +114,9 @@ pub fn walk(turns: Turns, lines: u32, start: Start<'_>) -> ! {
     for after in turns.walks(lines) {
         if !lane.await_turn(turns.walk(after)) {
             break;
+        }
+        if job.arm != Arm::Plain {
+            snapshot::settle(&job.bases.lower);
         }
         for piece in pieces::of(snapshot::take(&job.bases.arm, board)) {
             send(&mut out, Report::Tree { after, piece });

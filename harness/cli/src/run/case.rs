@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lookback_fs_backend::Counters;
-use lookback_oracle::{CaseRun, context, judge};
+use lookback_oracle::{CaseRun, context, digests, judge};
 use lookback_report::{CaseResult, Finding, Kind, Status};
 use lookback_scenario::{Plan, Recording};
 use lookback_wire::{
@@ -77,6 +77,7 @@ pub fn run(
         result.judged(judge(&plan.case, &back.run), |difference| {
             context(&plan.case, difference, CONTEXT)
         });
+        result.digest = digests(&plan.case, &back.run);
         if plan.case.arms.contains(&Arm::Backed) {
             let findings = if plan.case.root_dir {
                 proof::backed_root(&backed)

@@ -221,18 +221,25 @@ fn what_a_phase_must_not_change(
     );
 }
 
-#[test]
-fn clock_times_may_differ_between_arms() {
-    let plan = plan(vec![Op::Stat { path: path("d/f") }], &[Phase::Warm]);
+#[rstest]
+#[case::in_turn(Workers::InTurn, Arm::Backed, &[Attribute::Mtime, Attribute::Ctime])]
+#[case::by_the_host(Workers::InTurn, Arm::Plain, &[])]
+#[case::at_once(Workers::Apart, Arm::Backed, &[])]
+fn clock_times_differ_where_no_clock_is_set(
+    #[case] workers: Workers,
+    #[case] arm: Arm,
+    #[case] found: &[Attribute],
+) {
+    let mut plan = plan(vec![Op::Stat { path: path("d/f") }], &[Phase::Warm]);
+    plan.workers = workers;
     let mut run = agreeing(&plan, &[a_stat(|_| {})], &tree());
-    run.trace.insert(
-        (Arm::Backed, 0),
-        vec![a_stat(|s| s.mtime = (1_800_000_000, 1))],
-    );
-    run.trees.get_mut(&(Arm::Plain, Phase::Warm)).unwrap().nodes[2]
-        .stat
-        .mtime = (3, 3);
-    assert_eq!(judge(&plan, &run).differences, vec![]);
+    let later = a_stat(|s| (s.mtime.0, s.ctime.0) = (1_800_000_000, 1_800_000_000));
+    run.trace.insert((arm, 0), vec![later]);
+    let nodes = &mut run.trees.get_mut(&(arm, Phase::Warm)).unwrap().nodes;
+    (nodes[2].stat.mtime, nodes[2].stat.ctime) = ((3, 3), (3, 3));
+    let verdict = judge(&plan, &run);
+    let attributes: Vec<_> = verdict.differences.iter().map(|d| d.attribute).collect();
+    assert_eq!(attributes, found.repeat(2));
 }
 
 #[test]
@@ -241,8 +248,14 @@ fn a_tree_that_is_gone_is_one_difference() {
     let mut run = agreeing(&plan, &[], &tree());
     let nodes = &mut run.trees.get_mut(&(Arm::Plain, Phase::Warm)).unwrap().nodes;
     nodes.retain(|node| !node.path.starts_with('d'));
+    nodes[0].stat.nlink = 2;
     let verdict = judge(&plan, &run);
-    assert_eq!(only(&verdict).path.as_deref(), Some("d"));
+    let names = verdict.differences.iter();
+    let names: Vec<_> = names.filter(|d| d.attribute == Attribute::Name).collect();
+    let [name] = names.as_slice() else {
+        panic!("{:#?}", verdict.differences)
+    };
+    assert_eq!(name.path.as_deref(), Some("d"));
 }
 
 #[rstest]
@@ -419,4 +432,52 @@ fn context_is_of_the_same_worker() {
     let lines = context(&plan, only(&verdict), 2);
     let expected: Vec<String> = [1, 2].map(|ms| line(Op::Wait { ms }).to_string()).to_vec();
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn free_workers_are_not_compared_with_the_reference() {
+    let mut plan = plan(vec![Op::Stat { path: path("d/f") }], &PHASES);
+    plan.workers = Workers::Free;
+    let mut run = agreeing(&plan, &[a_stat(|_| {})], &tree());
+    run.trace.insert((Arm::Backed, 0), vec![failed(2)]);
+    for ((_, _), tree) in run
+        .trees
+        .iter_mut()
+        .filter(|((arm, _), _)| *arm == Arm::Backed)
+    {
+        tree.nodes.truncate(4);
+    }
+    let verdict = judge(&plan, &run);
+    assert_eq!(verdict.differences, vec![]);
+    assert_eq!((verdict.operations, verdict.trees), (1, 10));
+
+    run.trace.insert((Arm::Backed, 0), vec![]);
+    assert_eq!(only(&judge(&plan, &run)).attribute, Attribute::Missing);
+}
+
+#[rstest]
+#[case::in_a_race(Workers::Free, 2, None)]
+#[case::of_a_disk(Workers::Free, 5, Some("stat:impossible:EIO:trace:backed"))]
+#[case::agreed_upon(Workers::InTurn, 5, None)]
+#[case::of_the_kernel(Workers::InTurn, 512, Some("stat:impossible:512:trace:backed"))]
+fn some_errnos_are_impossible(
+    #[case] workers: Workers,
+    #[case] errno: i32,
+    #[case] signature: Option<&str>,
+) {
+    let mut plan = plan(vec![Op::Stat { path: path("d/f") }], &[]);
+    plan.workers = workers;
+    let mut run = agreeing(&plan, &[failed(errno)], &tree());
+    let signatures = |plan: &CasePlan, run: &CaseRun| -> Vec<String> {
+        let differences = judge(plan, run).differences.into_iter();
+        let of_backed = differences.filter(|d| d.arm == Arm::Backed);
+        of_backed.map(|d| d.signature()).collect()
+    };
+    assert_eq!(
+        signatures(&plan, &run),
+        signature.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    );
+    plan.trace[0].expect = Some(errno);
+    run.trace.insert((Arm::Backed, 0), vec![failed(errno)]);
+    assert_eq!(signatures(&plan, &run), Vec::<String>::new());
 }

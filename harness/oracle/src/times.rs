@@ -1,0 +1,263 @@
+//! Which times can be compared, and how far.
+
+use std::collections::BTreeSet;
+
+use lookback_ops::{Base, Op, tree::Node};
+use lookback_wire::control::{Arm, CLOCK_STEP, CasePlan};
+use serde::Serialize;
+
+use crate::difference::Attribute;
+
+/// Seconds and nanoseconds since 1970, as stat(2) gives them.
+pub(crate) type Time = (i64, u32);
+
+/// What is known of a case's times beforehand.
+#[derive(Debug)]
+pub(crate) struct Times {
+    /// Those its traces set by utimensat(2): the same on every arm.
+    set: BTreeSet<Time>,
+    /// The guest's clock is set before each line, so that which line set a time
+    /// is the same on every arm whose times the guest's kernel takes.
+    stepped: bool,
+}
+
+impl Times {
+    pub fn of(plan: &CasePlan) -> Self {
+        let lines = plan.setup.iter().chain(&plan.trace);
+        let set = lines.filter_map(|line| match line.op.innermost() {
+            Op::Utimens { atime, mtime, .. } => Some([*atime, *mtime]),
+            _ => None,
+        });
+        Self {
+            set: set.flatten().collect(),
+            stepped: plan.steps_clock(),
+        }
+    }
+
+    /// How an arm's times compare with its reference's, in what `op` gave or,
+    /// without one, in trees.
+    pub fn between(&self, arm: Arm, reference: Arm, op: Option<&Op>) -> Clocks<'_> {
+        Clocks::Arms {
+            times: self,
+            same: self.stepped && by_guest(arm, op) && by_guest(reference, op),
+            atime: true,
+        }
+    }
+
+    /// What of `time` is the same in every run of one trace on `arm`: all of it,
+    /// the line that set it, or nothing.
+    pub fn lasting(&self, arm: Arm, op: Option<&Op>, time: Time) -> Option<Lasting> {
+        if self.set.contains(&time) {
+            Some(Lasting::Set(time))
+        } else {
+            (self.stepped && by_guest(arm, op)).then(|| Lasting::Step(step(time)))
+        }
+    }
+}
+
+/// What of a time is the same in every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Lasting {
+    /// The trace set it.
+    Set(Time),
+    /// Steps of the clock since 1970.
+    Step(i64),
+}
+
+/// Which line's or phase's time it is.
+fn step(time: Time) -> i64 {
+    time.0.div_euclid(CLOCK_STEP)
+}
+
+/// The guest's kernel takes the times. Those of `plain`, and of what `backed`
+/// has without a backing object, are the host's.
+fn by_guest(arm: Arm, op: Option<&Op>) -> bool {
+    let outside = |op: &Op| op.paths().iter().any(|path| path.base == Base::Outside);
+    match arm {
+        Arm::Plain => false,
+        Arm::Backed => !op.is_some_and(outside),
+        Arm::Devfuse | Arm::Ext4 => true,
+    }
+}
+
+/// What two times are expected to have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Clocks<'a> {
+    /// They are two arms'.
+    Arms {
+        /// The case's.
+        times: &'a Times,
+        /// Both clocks were set to the same time before the same line.
+        same: bool,
+        /// Nobody but the case itself has set access times.
+        atime: bool,
+    },
+    /// They are one arm's, in two phases.
+    Phases {
+        /// The access times were left alone between them.
+        atime: bool,
+    },
+}
+
+impl Clocks<'_> {
+    /// Two phases of one arm, `earlier` being one node of the earlier tree and
+    /// `first` the tree the first that was taken.
+    pub fn of_phases(first: bool, earlier: &Node) -> Self {
+        Clocks::Phases {
+            atime: !first && survives_a_walk(earlier),
+        }
+    }
+
+    /// The same, where the reference's node is from an earlier phase.
+    pub fn with_earlier(self, first: bool, earlier: &Node) -> Self {
+        match self {
+            Clocks::Arms { times, same, .. } => Clocks::Arms {
+                times,
+                same,
+                atime: !first && survives_a_walk(earlier),
+            },
+            phases => phases,
+        }
+    }
+
+    /// Whether two times that should be alike are not.
+    pub fn disagree(self, attribute: Attribute, a: Time, b: Time) -> bool {
+        match self {
+            _ if a == b => false,
+            Clocks::Phases { atime: false } | Clocks::Arms { atime: false, .. }
+                if attribute == Attribute::Atime =>
+            {
+                false
+            }
+            Clocks::Phases { .. } => true,
+            Clocks::Arms { times, same, .. } => {
+                let set = times.set.contains(&a) || times.set.contains(&b);
+                set || (same && step(a) != step(b))
+            }
+        }
+    }
+}
+
+/// Taking a tree reads it. `relatime_need_update` (fs/inode.c) lets that change
+/// an access time that is not later than mtime and ctime, or that is a day old:
+/// the first tree may find either, and leaves neither behind, unless the trace
+/// set a time that is yet to come.
+fn survives_a_walk(node: &Node) -> bool {
+    let stat = &node.stat;
+    stat.atime > stat.mtime && stat.atime > stat.ctime
+}
+
+pub(crate) fn show((seconds, nanoseconds): Time) -> String {
+    format!("{seconds}.{nanoseconds:09}")
+}
+
+#[cfg(test)]
+mod tests {
+    use lookback_ops::Path;
+    use lookback_wire::control::{CLOCK_BASE, Workers};
+    use rstest::rstest;
+
+    use super::*;
+    use crate::testing::{node, path, plan};
+
+    const SET: Time = (7, 8);
+    const LINE: Time = (CLOCK_BASE + 3 * CLOCK_STEP, 400);
+
+    fn times(workers: Workers) -> Times {
+        let utimens = Op::Utimens {
+            path: path("f"),
+            atime: SET,
+            mtime: SET,
+        };
+        Times::of(&CasePlan {
+            workers,
+            ..plan(vec![utimens], &[])
+        })
+    }
+
+    #[rstest]
+    #[case::same_line(LINE, (LINE.0 + CLOCK_STEP - 1, 9), false, false)]
+    #[case::next_line(LINE, (LINE.0 + CLOCK_STEP, 400), true, false)]
+    #[case::line_before(LINE, (LINE.0 - 1, 400), true, false)]
+    #[case::set(SET, SET, false, false)]
+    #[case::set_to_the_nanosecond(SET, (SET.0, 9), true, true)]
+    #[case::set_and_lost(SET, LINE, true, true)]
+    fn arms(#[case] a: Time, #[case] b: Time, #[case] stepped: bool, #[case] otherwise: bool) {
+        let in_turn = times(Workers::InTurn);
+        let disagree = |times: &Times, arm, reference| {
+            let clocks = times.between(arm, reference, None);
+            clocks.disagree(Attribute::Mtime, a, b)
+        };
+        assert_eq!(disagree(&in_turn, Arm::Backed, Arm::Ext4), stepped);
+        assert_eq!(disagree(&in_turn, Arm::Devfuse, Arm::Ext4), stepped);
+        assert_eq!(disagree(&in_turn, Arm::Plain, Arm::Ext4), otherwise);
+        assert_eq!(disagree(&in_turn, Arm::Backed, Arm::Plain), otherwise);
+        let apart = times(Workers::Apart);
+        assert_eq!(disagree(&apart, Arm::Backed, Arm::Ext4), otherwise);
+    }
+
+    #[rstest]
+    #[case::read_since((9, 0), (5, 0), (5, 0), true)]
+    #[case::unread((5, 0), (5, 0), (5, 0), false)]
+    #[case::written_since((6, 0), (7, 0), (7, 0), false)]
+    #[case::yet_to_come((9, 0), (20, 0), (5, 0), false)]
+    fn phases(#[case] atime: Time, #[case] mtime: Time, #[case] ctime: Time, #[case] kept: bool) {
+        let mut node = node("f", 0o100_644, 5);
+        (node.stat.atime, node.stat.mtime, node.stat.ctime) = (atime, mtime, ctime);
+        let disagree =
+            |first, attribute| Clocks::of_phases(first, &node).disagree(attribute, (1, 0), (1, 1));
+        assert_eq!(disagree(false, Attribute::Atime), kept);
+        assert!(!disagree(true, Attribute::Atime));
+        assert!(disagree(true, Attribute::Mtime) && disagree(true, Attribute::Ctime));
+    }
+
+    #[test]
+    fn what_of_a_time_lasts() {
+        let in_turn = times(Workers::InTurn);
+        let later = (LINE.0 + 7, 1);
+        let step = Some(Lasting::Step(1_000_003));
+        assert_eq!(
+            in_turn.lasting(Arm::Plain, None, SET),
+            Some(Lasting::Set(SET))
+        );
+        assert_eq!(in_turn.lasting(Arm::Ext4, None, LINE), step);
+        assert_eq!(in_turn.lasting(Arm::Ext4, None, later), step);
+        assert_eq!(in_turn.lasting(Arm::Plain, None, LINE), None);
+        assert_eq!(times(Workers::Free).lasting(Arm::Ext4, None, LINE), None);
+    }
+
+    #[rstest]
+    #[case::backed(Arm::Backed, Base::Arm, true)]
+    #[case::below(Arm::Backed, Base::Lower, true)]
+    #[case::of_the_server(Arm::Backed, Base::Outside, false)]
+    #[case::of_the_daemon(Arm::Devfuse, Base::Outside, true)]
+    fn what_has_no_backing_object(#[case] arm: Arm, #[case] base: Base, #[case] found: bool) {
+        let op = Op::Stat {
+            path: Path {
+                base,
+                rel: "f".into(),
+            },
+        };
+        let times = times(Workers::InTurn);
+        let clocks = times.between(arm, Arm::Ext4, Some(&op));
+        let host = (1_795_000_000, 1);
+        assert_eq!(clocks.disagree(Attribute::Ctime, LINE, host), found);
+        assert_eq!(times.lasting(arm, Some(&op), host).is_some(), found);
+    }
+
+    #[test]
+    fn a_tree_of_an_earlier_phase_has_other_access_times() {
+        let times = times(Workers::InTurn);
+        let mut node = node("f", 0o100_644, 5);
+        let disagree = |first, node: &Node| {
+            let clocks = times.between(Arm::Backed, Arm::Ext4, None);
+            let clocks = clocks.with_earlier(first, node);
+            assert!(clocks.disagree(Attribute::Mtime, LINE, SET));
+            clocks.disagree(Attribute::Atime, LINE, SET)
+        };
+        assert!(!disagree(false, &node));
+        node.stat.atime = (node.stat.mtime.0 + 1, 0);
+        assert!(disagree(false, &node));
+        assert!(!disagree(true, &node));
+    }
+}

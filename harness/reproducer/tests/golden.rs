@@ -29,7 +29,9 @@ fn a_program_reads_as_the_trace_does() {
         rdev: (0, 0),
         blksize: 4096,
         ino: 12,
+        atime: (0, 0),
         mtime: (1, 0),
+        ctime: (0, 0),
     };
     let none = || outcome(0, Value::None);
     let expected = vec![

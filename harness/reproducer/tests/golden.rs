@@ -1,5 +1,7 @@
 //! The text of one program.
 
+#![allow(clippy::unwrap_used)]
+
 use lookback_ops::{Outcome, StatView, Value, trace};
 use lookback_reproducer::{Input, Must, TreeCheck, c_program};
 use lookback_wire::control::Phase;

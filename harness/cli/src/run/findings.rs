@@ -6,14 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lookback_report::{Kernel, RunResult, handover::Page};
+use lookback_report::{Finding, Kernel, RunResult, handover::Page};
 use lookback_scenario::Plan;
 use lookback_wire::control::Arm;
 
 use crate::{
     failure::Failure,
     guest::folder::Folder,
-    run::{case::Played, rig::Parts},
+    run::{case::Played, handover, rig::Parts},
 };
 
 /// Findings of one case, each with another signature, that get a folder: what
@@ -44,6 +44,27 @@ impl About {
             engine: result.engine.clone(),
             lookback: result.lookback.clone(),
         }
+    }
+
+    /// What the head of a program says of where it comes from.
+    fn head(&self, plan: &Plan, finding: &Finding, command: &str) -> Vec<String> {
+        let Kernel {
+            name,
+            release,
+            profile,
+        } = &self.kernel;
+        let mut head = vec![
+            String::new(),
+            format!("found by   lookback {}", self.lookback),
+            format!("case       {}", plan.case.id),
+            format!("signature  {}", finding.signature),
+            format!("kernel     {name}, Linux {release}, profile {profile}"),
+        ];
+        head.extend(plan.seed.map(|seed| format!("seed       {seed}")));
+        head.push(String::new());
+        // How to compile it, every program says of itself.
+        head.extend(command.lines().skip(1).map(str::to_owned));
+        head
     }
 
     /// The options that choose this kernel again.
@@ -112,6 +133,23 @@ pub fn hand_over(
                 "Find the few of them that do it",
             ));
         }
+        if operations <= SHORT {
+            let arm = arm(plan, finding.difference.as_ref().map(|d| d.arm));
+            let command = program_command(arm, &about.options());
+            let head = about.head(plan, finding, &command);
+            match handover::program(&plan.case, &played.outcomes, finding, &head) {
+                Ok(text) => {
+                    made.write(
+                        "reproducer.c",
+                        &text,
+                        "the same operations as a program, for any kernel",
+                    )?;
+                    commands.push((command, "Do the same with a program"));
+                }
+                // The trace is there for every case.
+                Err(why) => tracing::debug!("{name} has no program: {why}"),
+            }
+        }
         let page = Page {
             finding,
             case: &result.id,
@@ -160,6 +198,18 @@ fn arm(plan: &Plan, differs: Option<Arm>) -> Arm {
     differs
         .or_else(|| plan.case.arms.iter().find(tested).copied())
         .unwrap_or(Arm::Backed)
+}
+
+/// What runs a program on an arm, typed in the finding's folder.
+fn program_command(arm: Arm, options: &str) -> String {
+    let rules = match arm {
+        Arm::Backed | Arm::Devfuse => " --rules rules.toml",
+        Arm::Plain | Arm::Ext4 => "",
+    };
+    format!(
+        "cc -O2 -o reproducer reproducer.c\n\
+         lookback exec --arm {arm}{rules} {options} -- ./reproducer"
+    )
 }
 
 /// A folder in the making.

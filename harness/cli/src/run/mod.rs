@@ -3,6 +3,7 @@
 
 pub mod case;
 mod findings;
+mod handover;
 pub mod log;
 mod places;
 pub mod proof;

@@ -74,11 +74,11 @@ static long long splice_all(int from, int to, const int *through, u64 off, u64 l
 	return result("", done);
 }
 
-static void through_a_pipe(int from, int to, u64 off, u64 same, u64 len)
+static void through_a_pipe(int from, int to, u64 off, u64 also_off, u64 len)
 {
 	int ends[2];
 
-	(void)same;
+	(void)also_off;
 	if (pipe(ends)) {
 		result("pipe", -1);
 		return;

@@ -29,9 +29,11 @@ static long long shut(int fd)
 	return out.ret;
 }
 
-//@ data <stddef.h>
+//@ data
 /* What it told: bytes read, or text. */
 static char *data;
+
+//@ data_len
 static size_t data_len;
 
 //@ room <err.h> <stdlib.h>

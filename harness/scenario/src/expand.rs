@@ -28,6 +28,12 @@ pub struct Overrides {
     pub arms: Option<Vec<Arm>>,
 }
 
+impl Overrides {
+    fn runs_on(&self, arm: Arm) -> bool {
+        self.arms.as_ref().is_none_or(|arms| arms.contains(&arm))
+    }
+}
+
 /// One case of a run: what the guest does, what the server answers, what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -78,6 +84,16 @@ impl Scenario {
         let seed = overrides.seed.or(load.seed).unwrap_or(DEFAULT_SEED);
         let ops = overrides.ops.unwrap_or(load.ops);
         let mix = overrides.mix.as_ref().unwrap_or(&load.mix);
+        // One arm that fails where the others do not fails ever after.
+        let on_plain = self
+            .arms
+            .iter()
+            .any(|arm| *arm == Arm::Plain && overrides.runs_on(*arm));
+        let mix = &if on_plain {
+            mix.on_plain()
+        } else {
+            mix.clone()
+        };
         let names = match load.workers {
             Workers::Apart => Names::Own,
             Workers::InTurn | Workers::Free => Names::Shared,
@@ -126,12 +142,7 @@ impl Scenario {
         overrides: &Overrides,
     ) -> Plan {
         let suffix = timeout.map(|t| format!(".entry-{t}")).unwrap_or_default();
-        let asked = |arm: &&Arm| {
-            overrides
-                .arms
-                .as_ref()
-                .is_none_or(|arms| arms.contains(arm))
-        };
+        let asked = |arm: &&Arm| overrides.runs_on(**arm);
         let arms: Vec<Arm> = case.arms.iter().filter(asked).copied().collect();
         Recording {
             title: case.about.clone(),

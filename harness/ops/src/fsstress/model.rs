@@ -3,17 +3,41 @@
 //! A guess that steers the generator, not an oracle: where it is wrong the
 //! operation only fails on every arm alike.
 
+mod rights;
+
 use std::collections::BTreeMap;
+
+use rights::Rights;
+pub(super) use rights::{READ, User, WRITE};
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Node {
-    Dir,
-    /// Index into the sizes: hard links share it.
+    /// Index into the inodes.
+    Dir(usize),
+    /// Likewise; hard links share it.
     File(usize),
     /// Index into the targets.
     Symlink(usize),
     Special,
+}
+
+impl Node {
+    pub fn is_dir(self) -> bool {
+        matches!(self, Node::Dir(_))
+    }
+
+    /// A regular file or a directory: what takes extended attributes, say.
+    pub fn has_attributes(self) -> bool {
+        matches!(self, Node::Dir(_) | Node::File(_))
+    }
+}
+
+/// A regular file or a directory.
+#[derive(Debug, Clone, Copy)]
+struct Inode {
+    size: u64,
+    rights: Rights,
 }
 
 /// The tree below a directory; keys are paths, the directory's included, which
@@ -21,9 +45,13 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct Model {
     nodes: BTreeMap<String, Node>,
-    sizes: Vec<u64>,
+    inodes: Vec<Inode>,
     /// Targets of symlinks: relative, and never upwards.
     targets: Vec<String>,
+    /// Leases that have been asked for and not given back.
+    pub leases: u32,
+    /// Whose turn it is.
+    pub user: User,
 }
 
 /// Symlinks one path may lead through (MAXSYMLINKS, linux/namei.h).
@@ -31,11 +59,17 @@ const LINKS: usize = 40;
 
 impl Model {
     pub fn new(home: &str) -> Model {
-        let nodes = BTreeMap::from([(home.to_owned(), Node::Dir)]);
+        let user = User::default();
+        let root = Inode {
+            size: 0,
+            rights: user.owns(0o755),
+        };
         Model {
-            nodes,
-            sizes: Vec::new(),
+            nodes: BTreeMap::from([(home.to_owned(), Node::Dir(0))]),
+            inodes: vec![root],
             targets: Vec::new(),
+            leases: 0,
+            user,
         }
     }
 
@@ -54,7 +88,7 @@ impl Model {
 
     /// Size in bytes of a file's inode.
     pub fn size(&self, inode: usize) -> u64 {
-        self.sizes.get(inode).copied().unwrap_or(0)
+        self.inodes.get(inode).map_or(0, |inode| inode.size)
     }
 
     /// The regular file a system call that follows symlinks comes to.
@@ -89,30 +123,46 @@ impl Model {
     }
 
     pub fn resize(&mut self, inode: Option<usize>, size: u64) {
-        if let Some(slot) = inode.and_then(|inode| self.sizes.get_mut(inode)) {
-            *slot = size;
+        if let Some(inode) = inode.and_then(|inode| self.inodes.get_mut(inode)) {
+            inode.size = size;
         }
     }
 
     /// A write up to `end`.
     pub fn extend(&mut self, inode: Option<usize>, end: u64) {
-        if let Some(slot) = inode.and_then(|inode| self.sizes.get_mut(inode)) {
-            *slot = end.max(*slot);
+        if let Some(inode) = inode.and_then(|inode| self.inodes.get_mut(inode)) {
+            inode.size = end.max(inode.size);
         }
     }
 
-    /// A new name, if its directory exists and it does not.
+    /// A new name, if its directory exists, takes one, and has it not.
     pub fn add(&mut self, path: &str, node: Node) {
         if let Some(at) = self.resolve(path, false)
-            && self.parent_exists(&at)
+            && self.parent_takes(&at)
         {
             self.nodes.entry(at).or_insert(node);
         }
     }
 
-    pub fn add_file(&mut self, path: &str) {
-        self.add(path, Node::File(self.sizes.len()));
-        self.sizes.push(0);
+    pub fn add_dir(&mut self, path: &str, mode: u32) {
+        let inode = self.new_inode(mode);
+        self.add(path, Node::Dir(inode));
+    }
+
+    pub fn add_file(&mut self, path: &str, mode: u32) {
+        let inode = self.new_inode(mode);
+        self.link_inode(path, inode);
+    }
+
+    /// One without a name, yet.
+    pub fn new_inode(&mut self, mode: u32) -> usize {
+        let rights = self.user.owns(mode);
+        self.inodes.push(Inode { size: 0, rights });
+        self.inodes.len() - 1
+    }
+
+    pub fn link_inode(&mut self, path: &str, inode: usize) {
+        self.add(path, Node::File(inode));
     }
 
     pub fn add_symlink(&mut self, path: &str, target: &str) {
@@ -121,22 +171,23 @@ impl Model {
     }
 
     /// open(2) with O_CREAT, which makes the target of a dangling symlink.
-    pub fn open_or_add(&mut self, path: &str, exclusive: bool) {
+    pub fn open_or_add(&mut self, path: &str, exclusive: bool, mode: u32) {
         if let Some(at) = self.resolve(path, !exclusive) {
-            self.add_file(&at);
+            self.add_file(&at, mode);
         }
     }
 
     pub fn link(&mut self, old: &str, new: &str) {
         match self.resolve(old, false).and_then(|at| self.get(&at)) {
-            None | Some(Node::Dir) => {}
+            None | Some(Node::Dir(_)) => {}
             Some(node) => self.add(new, node),
         }
     }
 
     pub fn unlink(&mut self, path: &str) {
         if let Some(at) = self.resolve(path, false)
-            && self.get(&at).is_some_and(|node| node != Node::Dir)
+            && self.get(&at).is_some_and(|node| !node.is_dir())
+            && self.parent_gives(&at)
         {
             self.nodes.remove(&at);
         }
@@ -144,8 +195,9 @@ impl Model {
 
     pub fn rmdir(&mut self, path: &str) {
         if let Some(at) = self.resolve(path, false)
-            && self.get(&at) == Some(Node::Dir)
+            && self.get(&at).is_some_and(Node::is_dir)
             && self.is_empty(&at)
+            && self.parent_gives(&at)
         {
             self.nodes.remove(&at);
         }
@@ -157,15 +209,19 @@ impl Model {
             return;
         };
         let Some(node) = self.get(&old) else { return };
-        if old == new || !self.parent_exists(&new) || is_below(&new, &old) {
+        if old == new || is_below(&new, &old) || !self.parent_gives(&old) {
+            return;
+        }
+        if !self.parent_takes(&new) {
             return;
         }
         match self.get(&new) {
             Some(_) if noreplace => return,
             // Two links of one inode: rename(2) does nothing.
             Some(Node::File(inode)) if node == Node::File(inode) => return,
-            Some(target) if (target == Node::Dir) != (node == Node::Dir) => return,
-            Some(Node::Dir) if !self.is_empty(&new) => return,
+            Some(target) if target.is_dir() != node.is_dir() => return,
+            Some(Node::Dir(_)) if !self.is_empty(&new) => return,
+            Some(_) if !self.parent_gives(&new) => return,
             _ => {}
         }
         let moved = self.take(&old);
@@ -184,14 +240,12 @@ impl Model {
         if a == b || !both || is_below(&a, &b) || is_below(&b, &a) {
             return;
         }
+        if !self.parent_gives(&a) || !self.parent_gives(&b) {
+            return;
+        }
         let (at_a, at_b) = (self.take(&a), self.take(&b));
         self.put(&a, at_b);
         self.put(&b, at_a);
-    }
-
-    fn parent_exists(&self, path: &str) -> bool {
-        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        self.get(parent) == Some(Node::Dir)
     }
 
     /// Nothing is in the directory `dir`.
@@ -245,10 +299,10 @@ mod tests {
 
     fn model() -> Model {
         let mut model = Model::new("p0");
-        model.add("p0/a", Node::Dir);
-        model.add_file("p0/a/f");
-        model.add("p0/b", Node::Dir);
-        model.add_file("p0/ab");
+        model.add_dir("p0/a", 0o755);
+        model.add_file("p0/a/f", 0o644);
+        model.add_dir("p0/b", 0o755);
+        model.add_file("p0/ab", 0o644);
         model
     }
 
@@ -290,7 +344,7 @@ mod tests {
             model.matching(|_| true),
             ["p0", "p0/a", "p0/ab", "p0/ab/f", "p0/b"]
         );
-        assert_eq!(model.get("p0/a"), Some(Node::File(1)));
+        assert_eq!(model.get("p0/a"), Some(Node::File(4)));
     }
 
     #[test]
@@ -299,12 +353,12 @@ mod tests {
         model.add_symlink("p0/l", "a");
         model.add_symlink("p0/m", "l/f");
         model.add_symlink("p0/loop", "loop");
-        model.add_file("p0/l/g");
+        model.add_file("p0/l/g", 0o644);
         model.rename("p0/l/f", "p0/b/f", false, false);
-        model.open_or_add("p0/m", false);
-        model.open_or_add("p0/loop", false);
+        model.open_or_add("p0/m", false, 0o644);
+        model.open_or_add("p0/loop", false, 0o644);
         model.unlink("p0/l");
-        assert_eq!(model.file("p0/a/f"), Some(3));
+        assert_eq!(model.file("p0/a/f"), Some(6));
         let all = [
             "p0", "p0/a", "p0/a/f", "p0/a/g", "p0/ab", "p0/b", "p0/b/f", "p0/loop", "p0/m",
         ];

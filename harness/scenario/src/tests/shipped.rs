@@ -112,3 +112,26 @@ fn rounds_are_cases_with_seeds_of_their_own() {
     assert_ne!(plans[0].case.trace, plans[1].case.trace);
     assert_eq!(plans[2].seed, Some(9));
 }
+
+#[rstest::rstest]
+#[case(None, None, false)]
+#[case(Some(vec![Arm::Backed, Arm::Ext4]), None, true)]
+#[case(None, Some("collapse=1"), true)]
+fn what_plain_can_t_do_is_left_out_where_it_takes_part(
+    #[case] arms: Option<Vec<Arm>>,
+    #[case] mix: Option<&str>,
+    #[case] collapses: bool,
+) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let library = Library::load(&directory).unwrap();
+    let overrides = Overrides {
+        arms,
+        mix: mix.map(|mix| mix.parse().unwrap()),
+        ops: Some(5000),
+        ..Overrides::default()
+    };
+    let plans = library.plans(&["fsstress"], &overrides).unwrap();
+    let text = lookback_ops::trace::print(&plans[0].case.trace);
+    assert_eq!(text.contains("collapse"), collapses);
+    assert!(text.contains("punch"));
+}

@@ -6,6 +6,9 @@ use super::Turn;
 use crate::fsstress::MAX_FILE;
 use crate::fsstress::model::{Node, below};
 
+/// Bytes O_DIRECT counts in (the disk's logical block size).
+const SECTOR: u32 = 512;
+
 /// Directory names in one directory.
 const DIR_NAMES: u8 = 3;
 /// Other names in one directory.
@@ -38,10 +41,10 @@ impl Turn<'_> {
 
     /// An empty one half of the time: most are not.
     pub(super) fn directory_to_remove(&mut self) -> String {
-        let mut empty = self.tree.matching(|node| node == Node::Dir);
+        let mut empty = self.tree.matching(Node::is_dir);
         empty.retain(|at| self.tree.is_empty(at));
         if empty.is_empty() || self.rng.random_bool(0.5) {
-            return self.existing(|node| node == Node::Dir);
+            return self.existing(Node::is_dir);
         }
         let at = self.rng.random_range(0..empty.len());
         empty[at].to_owned()
@@ -56,7 +59,7 @@ impl Turn<'_> {
         };
         // A directory needs room for a name below it.
         let deepest = if dir { depth - 1 } else { depth };
-        let mut dirs = self.tree.matching(|node| node == Node::Dir);
+        let mut dirs = self.tree.matching(Node::is_dir);
         dirs.retain(|at| names_in(at) < deepest);
         let parent = if dirs.is_empty() || self.rng.random_bool(0.03) {
             self.anywhere()
@@ -122,7 +125,20 @@ impl Turn<'_> {
         (off, len)
     }
 
-    fn len(&mut self) -> u32 {
+    /// Of whole sectors where the file was opened with O_DIRECT, mostly whole
+    /// blocks, and odd now and then.
+    pub(super) fn aligned_if(&mut self, direct: bool, off: u64, len: u32) -> (u64, u32) {
+        let to: u32 = match self.rng.random_range(0..20) {
+            _ if !direct => 1,
+            0 => 1,
+            1..6 => SECTOR,
+            _ => 4096,
+        };
+        let off = off - off % u64::from(to);
+        (off, len.next_multiple_of(to))
+    }
+
+    pub(super) fn len(&mut self) -> u32 {
         match self.rng.random_range(0..10) {
             0 => self.rng.random_range(1..=64 << 10),
             1..3 => 4096,

@@ -2,20 +2,22 @@
 
 use rand::Rng;
 
+use super::slots::{O_RDWR, O_TMPFILE, SLOTS, Slot, slot_number};
 use super::{Turn, path};
 use crate::fsstress::mix::Kind;
-use crate::fsstress::model::Node;
-use crate::op::{NodeKind, Op, RenameFlags};
+use crate::fsstress::model::{Node, WRITE};
+use crate::op::{FileOp, NodeKind, Op, RenameFlags};
 
 impl Turn<'_> {
     pub(super) fn make(&mut self, kind: Kind) -> Op {
         let at = self.new_name(kind == Kind::Mkdir);
         match kind {
             Kind::Mkdir => {
-                self.tree.add(&at, Node::Dir);
+                let mode = self.pick(&[0o755, 0o777, 0o700, 0o1777, 0o2775]);
+                self.tree.add_dir(&at, mode);
                 Op::Mkdir {
                     path: path(&at),
-                    mode: self.pick(&[0o755, 0o755, 0o700, 0o1777, 0o2775]),
+                    mode,
                 }
             }
             Kind::Mknod => {
@@ -37,7 +39,7 @@ impl Turn<'_> {
                 }
             }
             Kind::Link => {
-                let old = self.existing(|node| node != Node::Dir);
+                let old = self.existing(|node| !node.is_dir());
                 self.tree.link(&old, &at);
                 Op::Link {
                     old: path(&old),
@@ -45,12 +47,57 @@ impl Turn<'_> {
                 }
             }
             _ => {
-                self.tree.add_file(&at);
+                let mode = self.pick(&[0o644, 0o600, 0o666, 0o666, 0o755, 0o4755, 0o6777]);
+                self.tree.add_file(&at, mode);
                 Op::Creat {
                     path: path(&at),
-                    mode: self.pick(&[0o644, 0o600, 0o666, 0o755, 0o4755]),
+                    mode,
                 }
             }
+        }
+    }
+
+    pub(super) fn remove(&mut self, kind: Kind) -> Op {
+        if kind == Kind::Unlink {
+            let at = self.existing(|node| !node.is_dir());
+            self.tree.unlink(&at);
+            return Op::Unlink { path: path(&at) };
+        }
+        let at = self.directory_to_remove();
+        // The worker's own directory stays: without it nothing more happens.
+        let at = if at == self.home { self.anywhere() } else { at };
+        self.tree.rmdir(&at);
+        Op::Rmdir { path: path(&at) }
+    }
+
+    /// A file without a name, which is written to and gets one.
+    pub(super) fn tmpfile(&mut self) -> Op {
+        let dir = self.existing(Node::is_dir);
+        let at = self.rng.random_range(0..SLOTS);
+        let slot = slot_number(at);
+        let mode = self.pick(&[0o644, 0o600, 0o666]);
+        let writable = self.tree.get(&dir).is_some() && self.tree.opens(&dir, WRITE);
+        let inode = writable.then(|| self.tree.new_inode(mode));
+        self.own.slots[at] = inode.map(Slot::of);
+        let (off, len) = self.write_range(0);
+        let seed = self.seed();
+        let write = Op::Pwrite {
+            slot,
+            off,
+            len,
+            seed,
+        };
+        let link = FileOp::LinkFd {
+            slot,
+            path: path(&self.new_name(false)),
+        };
+        self.own.later.next(write);
+        self.own.later.next(Op::File(link));
+        Op::Open {
+            slot,
+            path: path(&dir),
+            flags: O_TMPFILE | O_RDWR,
+            mode,
         }
     }
 
@@ -61,7 +108,7 @@ impl Turn<'_> {
         } else {
             old
         };
-        let dir = self.tree.get(&old) == Some(Node::Dir);
+        let dir = self.tree.get(&old).is_some_and(Node::is_dir);
         let mut flags = RenameFlags::default();
         let onto_existing = match kind {
             Kind::Rnoreplace => 0.2,
@@ -69,7 +116,7 @@ impl Turn<'_> {
             _ => 0.4,
         };
         let new = if self.rng.random_bool(onto_existing) {
-            self.existing(|node| (node == Node::Dir) == dir)
+            self.existing(|node| node.is_dir() == dir)
         } else {
             self.new_name(dir)
         };

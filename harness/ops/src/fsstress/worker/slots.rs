@@ -4,71 +4,132 @@ use rand::Rng;
 
 use super::{Turn, is_file, path};
 use crate::fsstress::mix::Kind;
-use crate::op::{Op, Whence};
+use crate::fsstress::model::{READ, WRITE};
+use crate::op::{FileOp, IoOp, Op, Whence};
 
 /// Open files a worker keeps at most.
 pub(super) const SLOTS: usize = 4;
+/// One more, for what must not be closed by chance.
+pub(super) const GUARD: u16 = 4;
 
-const O_CREAT: u32 = 0o100;
-const O_EXCL: u32 = 0o200;
+pub(super) const O_CREAT: u32 = 0o100;
+pub(super) const O_EXCL: u32 = 0o200;
 const O_TRUNC: u32 = 0o1_000;
 const O_APPEND: u32 = 0o2_000;
-/// Without it open(2) of a fifo waits for its other end.
-const O_NONBLOCK: u32 = 0o4_000;
+/// Without it open(2) of a fifo waits for its other end, and of what is leased
+/// for the holder.
+pub(super) const O_NONBLOCK: u32 = 0o4_000;
+const O_DIRECT: u32 = 0o40_000;
+const O_NOFOLLOW: u32 = 0o400_000;
+const O_NOATIME: u32 = 0o1_000_000;
+const O_PATH: u32 = 0o10_000_000;
+pub(super) const O_TMPFILE: u32 = 0o20_200_000;
 const O_RDONLY: u32 = 0;
 const O_WRONLY: u32 = 1;
-const O_RDWR: u32 = 2;
+pub(super) const O_RDWR: u32 = 2;
 
 /// An open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
     /// The regular file's index into the sizes.
-    inode: Option<usize>,
+    pub inode: Option<usize>,
     /// It takes pread(2).
-    reads: bool,
+    pub reads: bool,
     /// It takes pwrite(2) and ftruncate(2).
-    writes: bool,
+    pub writes: bool,
+    /// In whole sectors alone.
+    direct: bool,
+    /// write(2) goes to the end.
+    append: bool,
+}
+
+impl Slot {
+    /// A file to read and to write.
+    pub fn of(inode: usize) -> Slot {
+        Slot {
+            inode: Some(inode),
+            reads: true,
+            writes: true,
+            direct: false,
+            append: false,
+        }
+    }
+
+    pub fn to_read(inode: usize) -> Slot {
+        Slot {
+            writes: false,
+            ..Slot::of(inode)
+        }
+    }
 }
 
 impl Turn<'_> {
+    pub(super) fn open_in(&self, slot: u16) -> Option<Slot> {
+        self.own.slots.get(usize::from(slot)).copied().flatten()
+    }
+
     pub(super) fn open(&mut self) -> Op {
         let slot = self.rng.random_range(0..SLOTS);
         let access = self.pick(&[O_RDONLY, O_WRONLY, O_RDWR, O_RDWR]);
         let mut flags = O_NONBLOCK | access;
-        let create = self.rng.random_bool(0.3);
-        if create {
-            flags |= O_CREAT;
-            flags |= if self.rng.random_bool(0.2) { O_EXCL } else { 0 };
+        // Where direct reads and writes by path are wanted, here, too.
+        let direct = self.mix.has(Kind::Dwrite);
+        for (flag, probability) in [
+            (O_CREAT, 0.3),
+            (O_TRUNC, 0.1),
+            (O_APPEND, 0.15),
+            (O_NOFOLLOW, 0.05),
+            (O_NOATIME, 0.03),
+            (O_PATH, 0.02),
+            (O_DIRECT, if direct { 0.05 } else { 0.0 }),
+        ] {
+            if self.rng.random_bool(probability) {
+                flags |= flag;
+            }
         }
-        flags |= if self.rng.random_bool(0.1) {
-            O_TRUNC
-        } else {
-            0
-        };
-        flags |= if self.rng.random_bool(0.1) {
-            O_APPEND
-        } else {
-            0
-        };
+        let create = flags & O_CREAT != 0;
+        if create && self.rng.random_bool(0.2) {
+            flags |= O_EXCL;
+        }
         let at = if create && self.rng.random_bool(0.5) {
             self.new_name(false)
         } else {
             self.existing(is_file)
         };
-        if create {
-            self.tree.open_or_add(&at, flags & O_EXCL != 0);
+        let is_open = flags & O_PATH == 0;
+        let mode = if create {
+            self.pick(&[0o644, 0o644, 0o666, 0o600, 0o4755])
+        } else {
+            0
+        };
+        let wanted = match access {
+            _ if !is_open => 0,
+            O_RDONLY => READ,
+            O_WRONLY => WRITE,
+            _ => READ | WRITE,
+        };
+        // Whoever makes a file has it open as wanted, whatever its mode.
+        let mut opens = self.tree.opens(&at, wanted);
+        if create && is_open {
+            self.tree.open_or_add(&at, flags & O_EXCL != 0, mode);
+            opens &= self.tree.get(&at).is_some();
         }
         let inode = self.tree.file(&at);
-        if flags & O_TRUNC != 0 {
+        if flags & O_TRUNC != 0 && is_open && opens {
             self.tree.resize(inode, 0);
         }
         let open = Slot {
             inode,
-            reads: access != O_WRONLY,
-            writes: access != O_RDONLY,
+            reads: access != O_WRONLY && is_open,
+            writes: access != O_RDONLY && is_open,
+            direct: flags & O_DIRECT != 0,
+            append: flags & O_APPEND != 0,
         };
-        self.slots[slot] = self.tree.get(&at).map(|_| open);
-        let mode = if create { 0o644 } else { 0 };
+        let found = self.tree.get(&at).filter(|node| {
+            let no_file = node.is_dir() && wanted & WRITE != 0;
+            opens && !no_file
+        });
+        self.own.slots[slot] = found.map(|_| open);
         Op::Open {
             slot: slot_number(slot),
             path: path(&at),
@@ -77,30 +138,37 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn on_slot(&mut self, kind: Kind) -> Op {
-        let suits = |slot: &Slot| match kind {
-            Kind::Pwrite | Kind::Ftruncate => slot.writes && slot.inode.is_some(),
-            Kind::Pread => slot.reads && slot.inode.is_some(),
-            _ => true,
-        };
+    /// A slot with something open that suits, most often.
+    pub(super) fn slot_where(&mut self, suits: impl Fn(&Slot) -> bool) -> usize {
         let suited: Vec<_> = (0..SLOTS)
-            .filter(|at| self.slots[*at].as_ref().is_some_and(suits))
+            .filter(|at| self.own.slots[*at].as_ref().is_some_and(&suits))
             .collect();
-        let at = if suited.is_empty() || self.rng.random_bool(0.05) {
+        if suited.is_empty() || self.rng.random_bool(0.05) {
             self.rng.random_range(0..SLOTS)
         } else {
             self.pick(&suited)
-        };
-        let inode = self.slots[at].and_then(|slot| slot.inode);
+        }
+    }
+
+    pub(super) fn on_slot(&mut self, kind: Kind) -> Op {
+        let at = self.slot_where(|slot| match kind {
+            Kind::Pwrite | Kind::Fdwrite | Kind::Ftruncate => slot.writes && slot.inode.is_some(),
+            Kind::Pread | Kind::Fdread => slot.reads && slot.inode.is_some(),
+            _ => true,
+        });
+        let open = self.own.slots[at];
+        let inode = open.and_then(|slot| slot.inode);
+        let direct = open.is_some_and(|slot| slot.direct);
         let size = inode.map_or(0, |inode| self.tree.size(inode));
         let slot = slot_number(at);
         match kind {
             Kind::Close => {
-                self.slots[at] = None;
+                self.own.slots[at] = None;
                 Op::Close { slot }
             }
             Kind::Pwrite => {
                 let (off, len) = self.write_range(size);
+                let (off, len) = self.aligned_if(direct, off, len);
                 self.tree.extend(inode, off + u64::from(len));
                 Op::Pwrite {
                     slot,
@@ -111,8 +179,28 @@ impl Turn<'_> {
             }
             Kind::Pread => {
                 let (off, len) = self.range(size.max(4096));
+                let (off, len) = self.aligned_if(direct, off, len);
                 Op::Pread { slot, off, len }
             }
+            Kind::Fdwrite => {
+                let len = self.len();
+                let (_, len) = self.aligned_if(direct, 0, len);
+                // Where it is positioned is anybody's guess.
+                let append = open.is_some_and(|slot| slot.append);
+                let at = if append { size } else { 0 };
+                self.tree.extend(inode, at + u64::from(len));
+                Op::Io(IoOp::FdWrite {
+                    slot,
+                    len,
+                    seed: self.seed(),
+                })
+            }
+            Kind::Fdread => {
+                let len = self.len();
+                let (_, len) = self.aligned_if(direct, 0, len);
+                Op::Io(IoOp::FdRead { slot, len })
+            }
+            Kind::Fdpath => Op::File(FileOp::FdPath { slot }),
             Kind::Ftruncate => {
                 let size = self.new_size(size);
                 self.tree.resize(inode, size);
@@ -136,6 +224,8 @@ impl Turn<'_> {
         }
     }
 }
-fn slot_number(slot: usize) -> u16 {
+
+/// The number of a slot, or of a mapping.
+pub(super) fn slot_number(slot: usize) -> u16 {
     u16::try_from(slot).unwrap_or(0)
 }

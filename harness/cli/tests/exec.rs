@@ -136,6 +136,35 @@ fn both_streams_come_whole_and_in_order() {
     assert_eq!(ended.stderr, "error\n");
 }
 
+#[test]
+fn output_that_finds_no_room_is_a_failure_and_ends_the_command() {
+    let sandbox = Sandbox::new();
+    let output = FromGuest::Output {
+        stream: Stream::Out,
+        bytes: b"x\n".to_vec(),
+    };
+    let mut told = sandbox.milestone("told");
+    // The command, its input's end, then the signal.
+    let script = "hand ready; take; hand said; take; take; take; \
+        od -An -tu1 $dir/taken > $dir/told; hand gone; hand bye; take";
+    let mut command = exec(&sandbox, &[output], script);
+    sandbox.write("gone", frames(&[FromGuest::Exited(ExecStatus::Signal(13))]));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = command
+        .stdin(std::process::Stdio::null())
+        .stdout(full)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let message = told.reached();
+    let signal = format!(" {}", 2 * libc::SIGPIPE);
+    assert!(message.ends_with(&signal), "{message}");
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(251), "{ended:?}");
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
 #[rstest]
 #[case::unable(&[FromGuest::Exited(ExecStatus::Unable("no mount".into()))], ENDS, 251, &["no mount"])]
 #[case::leaks(&[leak(), FromGuest::Exited(ExecStatus::Code(0))], ENDS, 253,

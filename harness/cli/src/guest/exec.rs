@@ -66,8 +66,12 @@ impl Session {
         let ended = loop {
             match self.message_by(deadline, &mut back.findings) {
                 Ok(Some(FromGuest::Output { stream, bytes })) => {
-                    if lost.is_none() {
-                        lost = sink(stream, &bytes).err();
+                    if lost.is_none()
+                        && let Err(error) = sink(stream, &bytes)
+                    {
+                        lost = Some(error);
+                        // As if it had written to the broken pipe itself.
+                        self.line.send_later(ToGuest::Signal(libc::SIGPIPE));
                     }
                 }
                 Ok(Some(FromGuest::Exited(status))) => break Ok(status),

@@ -6,6 +6,7 @@ mod stage;
 use std::{
     env,
     ffi::OsString,
+    io,
     path::Path,
     process::ExitCode,
     time::{Duration, Instant},
@@ -107,11 +108,14 @@ fn in_guest(args: &ExecArgs) -> Result<ExitCode, Failure> {
         eprint!("{}", terminal::render(&result, terminal::Style::default()));
         eprintln!("{}", rig.folder.path.display());
     }
-    let lost = back.lost.is_some();
-    if let Some(error) = back.lost {
+    // A reader that has seen enough is no failure; the command has its signal.
+    let lost = back
+        .lost
+        .filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+    if let Some(error) = &lost {
         eprintln!("lookback: the command's output can't be passed on: {error}");
     }
-    result.exit_code = status(result.exit_code, own, lost);
+    result.exit_code = status(result.exit_code, own, lost.is_some());
     run::keep(&result, &rig, holds)?;
     Ok(ExitCode::from(result.exit_code))
 }

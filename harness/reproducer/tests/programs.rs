@@ -137,7 +137,9 @@ fn stat() -> StatView {
         rdev: (0, 0),
         blksize: 4096,
         ino: 0,
+        atime: (1, 0),
         mtime: (5, 7),
+        ctime: (5, 7),
     }
 }
 

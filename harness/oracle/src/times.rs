@@ -72,7 +72,10 @@ fn step(time: Time) -> i64 {
 /// The guest's kernel takes the times. Those of `plain`, and of what `backed`
 /// has without a backing object, are the host's.
 fn by_guest(arm: Arm, op: Option<&Op>) -> bool {
-    let outside = |op: &Op| op.paths().iter().any(|path| path.base == Base::Outside);
+    let outside = |op: &Op| {
+        let mut paths = op.paths().into_iter();
+        paths.any(|path| matches!(path.base, Base::Outside | Base::Root))
+    };
     match arm {
         Arm::Plain => false,
         Arm::Backed => !op.is_some_and(outside),

@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 /* What the last operation gave. */
@@ -57,6 +58,7 @@ static long long shut(int fd)
 
 /* What it told: bytes read, or text. */
 static char *data;
+
 static size_t data_len;
 
 __attribute__((format(printf, 2, 3)))

@@ -17,8 +17,10 @@ impl Turn<'_> {
         let lock = self.pick(&any);
         let at = self.slot_where(|slot| slot.inode.is_some());
         let slot = slot_number(at);
+        if kind == Kind::Flock {
+            return self.flock(lock);
+        }
         Op::Lock(match kind {
-            Kind::Flock => LockOp::Flock { slot, lock },
             Kind::Lease => return self.lease(),
             kind => {
                 let inode = self.own.slots[at].and_then(|slot| slot.inode);
@@ -47,6 +49,21 @@ impl Turn<'_> {
                 }
             }
         })
+    }
+
+    /// Never of what is mapped: a mapping keeps the lock when its slot is closed,
+    /// but one of a stacked file has only the lower file open
+    /// (`backing_file_mmap`), so that the lock is gone there.
+    fn flock(&mut self, lock: Locked) -> Op {
+        let at = self.slot_where(|slot| slot.inode.is_some() && !slot.mapped);
+        let slot = slot_number(at);
+        match &mut self.own.slots[at] {
+            Some(open) if !open.mapped => {
+                open.flocked = true;
+                Op::Lock(LockOp::Flock { slot, lock })
+            }
+            _ => Op::Fstat { slot },
+        }
     }
 
     /// A lease of a file that has just been made. Of any other it depends on

@@ -26,9 +26,11 @@ impl Turn<'_> {
             Kind::Mmap => self.rng.random_range(0..MAPS),
             kind => self.map_for(kind),
         };
+        if kind == Kind::Mmap {
+            return self.map(at);
+        }
         let map = slot_number(at);
         Op::Map(match kind {
-            Kind::Mmap => self.map(at),
             Kind::Mstore => {
                 let (off, len) = self.part_of(at);
                 MapOp::Store {
@@ -64,8 +66,17 @@ impl Turn<'_> {
     }
 
     /// Part of a file and sometimes of what may become part of it.
-    fn map(&mut self, at: usize) -> MapOp {
-        let slot = self.slot_where(|slot| slot.reads && slot.inode.is_some());
+    fn map(&mut self, at: usize) -> Op {
+        let slot = self.slot_where(|slot| slot.reads && slot.inode.is_some() && !slot.flocked);
+        // As with flock: the lock would stay with one and not with the other.
+        if self.own.slots[slot].is_some_and(|open| open.flocked) {
+            return Op::Fstat {
+                slot: slot_number(slot),
+            };
+        }
+        if let Some(open) = &mut self.own.slots[slot] {
+            open.mapped = true;
+        }
         let open = self.own.slots[slot];
         let inode = open.and_then(|slot| slot.inode);
         let size = inode.map_or(0, |inode| self.tree.size(inode));
@@ -87,13 +98,13 @@ impl Turn<'_> {
             len,
             read_only,
         });
-        MapOp::Map {
+        Op::Map(MapOp::Map {
             map: slot_number(at),
             slot: slot_number(slot),
             off,
             len,
             read_only,
-        }
+        })
     }
 
     /// A range of a mapping, before the end of its file most often.

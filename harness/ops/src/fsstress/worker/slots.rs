@@ -41,6 +41,10 @@ pub(super) struct Slot {
     direct: bool,
     /// write(2) goes to the end.
     append: bool,
+    /// flock(2) was asked for.
+    pub flocked: bool,
+    /// A mapping keeps it open, or did.
+    pub mapped: bool,
 }
 
 impl Slot {
@@ -52,6 +56,8 @@ impl Slot {
             writes: true,
             direct: false,
             append: false,
+            flocked: false,
+            mapped: false,
         }
     }
 
@@ -124,6 +130,8 @@ impl Turn<'_> {
             writes: access != O_RDONLY && is_open,
             direct: flags & O_DIRECT != 0,
             append: flags & O_APPEND != 0,
+            flocked: false,
+            mapped: false,
         };
         let found = self.tree.get(&at).filter(|node| {
             let no_file = node.is_dir() && wanted & WRITE != 0;
@@ -217,6 +225,15 @@ impl Turn<'_> {
                 let off = self
                     .rng
                     .random_range(-64..=i64::try_from(size).unwrap_or(0) + 64);
+                // Where data and holes are is for a file system to say: nothing
+                // that follows may depend on it.
+                if matches!(whence, Whence::Data | Whence::Hole) {
+                    self.own.later.next(Op::Lseek {
+                        slot,
+                        off: 0,
+                        whence: Whence::Set,
+                    });
+                }
                 Op::Lseek { slot, off, whence }
             }
             Kind::Fsyncfd => Op::Fsyncfd { slot },

@@ -34,6 +34,8 @@ pub enum Command {
     Fsstress(FsstressArgs),
     /// Run trace files
     Replay(ReplayArgs),
+    /// Make a case smaller while it still shows what it showed
+    Shrink(ShrinkArgs),
     /// Serve a directory over vhost-user-fs, for any front end
     Serve(ServeArgs),
     /// Build and list guest kernels
@@ -241,6 +243,35 @@ pub struct ReplayArgs {
     pub phases: Option<Vec<Phase>>,
     #[command(flatten)]
     pub guest: GuestArgs,
+}
+
+/// Makes a case smaller while it still shows what it showed.
+///
+/// Reruns it, then without most of its operations, workers, arms, phases, rules and arguments, as
+/// long as the same signature returns. Ends with 0 if it did, with 1 if all of it does not show it
+/// any more.
+#[derive(Debug, clap::Args)]
+pub struct ShrinkArgs {
+    /// A run's directory: the case of its first finding. Or a trace file
+    #[arg(value_name = "RUN|TRACE")]
+    pub source: PathBuf,
+    /// Where the smallest so far is kept
+    #[arg(short, long, value_name = "TRACE")]
+    pub out: PathBuf,
+    /// What has to return: a finding's signature, or a part of it [default: what explains the others]
+    #[arg(long, value_name = "S")]
+    pub signature: Option<String>,
+    /// Where it is chance whether a run shows it: how many reruns of a candidate have to
+    #[arg(long, default_value = "3", value_name = "N")]
+    pub hits: NonZeroU32,
+    /// Of so many
+    #[arg(long, default_value = "10", value_name = "M")]
+    pub of: NonZeroU32,
+    /// Seconds a candidate may take at most [default: 300, with the debug profile 1800]
+    #[arg(long, value_name = "S")]
+    pub timeout: Option<NonZeroU64>,
+    #[command(flatten)]
+    pub boot: BootArgs,
 }
 
 #[derive(Debug, clap::Args)]

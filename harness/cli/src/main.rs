@@ -10,7 +10,7 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::{
@@ -19,8 +19,11 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let parsed = Args::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
+    let (args, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return not_parsed(&error),
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOOKBACK_LOG")
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
 
-    match dispatch(args.command) {
+    match dispatch(args.command, &matches) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("lookback: {failure}");
@@ -71,7 +74,16 @@ fn end_with_the_reader() {
     }
 }
 
-fn dispatch(command: Command) -> Result<ExitCode, Failure> {
+/// Whether an option of the command was given, and does not only have its
+/// default.
+fn is_given(matches: &ArgMatches, option: &str) -> bool {
+    let source = matches
+        .subcommand()
+        .and_then(|(_, matches)| matches.value_source(option));
+    source.is_some_and(|source| source != ValueSource::DefaultValue)
+}
+
+fn dispatch(command: Command, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Command::Kernel(KernelCommand::List)
     | Command::List
     | Command::Report(_)
@@ -83,6 +95,9 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::scenarios(&args),
         Command::Fsstress(args) => run::fsstress(&args),
         Command::Replay(args) => command::replay::replay(&args),
+        Command::Shrink(args) => {
+            command::shrink::shrink_case(&args, |option| is_given(matches, option))
+        }
         Command::Serve(args) => command::serve::serve(&args),
         Command::Kernel(KernelCommand::Build(args)) => command::kernel::build(&args),
         Command::Kernel(KernelCommand::List) => command::kernel::list(),

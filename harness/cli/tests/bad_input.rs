@@ -24,6 +24,7 @@ fn prepared() -> Sandbox {
         case("\"\"\"\nstat a\nfrobnicate a\n\"\"\""),
     );
     sandbox.write("no-scenario/notes.txt", "");
+    sandbox.write("good.trace", "creat a\n");
     sandbox.write("bad.trace", "%seed 7\ncreat a\n\nstat a b\n");
     sandbox.write("rule.trace", "%lookup { path = \"a\", baking = 1 }\nsync\n");
     sandbox.write("root.trace", "%arms backed\nstat @root/a\n");
@@ -86,6 +87,15 @@ fn prepared() -> Sandbox {
 #[case::replay_other_arms("replay --arms backed,ext4 {}/root.trace", 2, &["{}/root.trace:2:1: ", "no @root/ on ext4"])]
 #[case::replay_no_such_phase("replay --phases hot {}/root.trace", 2, &["hot", "--phases"])]
 #[case::replay_binary("replay {}/vmlinux", 2, &["{}/vmlinux"])]
+#[case::shrink_nothing("shrink -o {}/small", 2, &["<RUN|TRACE>"])]
+#[case::shrink_to_nowhere("shrink {}/good.trace", 2, &["--out <TRACE>"])]
+#[case::shrink_to_no_directory("shrink {}/good.trace -o {}/nope/small", 2, &["{}/nope/small"])]
+#[case::shrink_to_a_directory("shrink {}/good.trace -o {}/share", 2, &["{}/share"])]
+#[case::shrink_no_file("shrink {}/nope.trace -o {}/small", 2, &["{}/nope.trace", "No such file"])]
+#[case::shrink_bad_line("shrink {}/bad.trace -o {}/small", 2, &["{}/bad.trace:4:8: "])]
+#[case::shrink_no_result("shrink {}/run-without-result -o {}/small", 2, &["{}/run-without-result/result.json"])]
+#[case::shrink_too_many_hits("shrink {}/good.trace -o {}/small --hits 5 --of 4", 2, &["--hits 5", "--of 4"])]
+#[case::shrink_no_hit("shrink {}/good.trace -o {}/small --hits 0", 2, &["--hits", "zero"])]
 #[case::serve_nothing("serve", 2, &["--socket <SOCKET>", "--shared-dir <DIR>"])]
 #[case::serve_no_directory("serve --socket {}/s --shared-dir {}/nope", 2, &["{}/nope", "No such file"])]
 #[case::serve_a_file("serve --socket {}/s --shared-dir {}/text", 2, &["{}/text"])]

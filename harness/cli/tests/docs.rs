@@ -179,6 +179,7 @@ fn the_usage_page_is_complete() {
         "run",
         "fsstress",
         "replay",
+        "shrink",
         "serve",
         "kernel build",
         "kernel list",

@@ -32,4 +32,4 @@ pub use model::{
     CaseResult, Console, FORMAT, Finding, Fsck, FsckStatus, Kernel, Kind, Problem, RunResult,
     Status,
 };
-pub use store::{ReportError, read, write, write_junit};
+pub use store::{ReportError, read, write, write_junit, write_text};

@@ -79,6 +79,14 @@ pub fn write_junit(path: &Path, run: &RunResult) -> Result<(), ReportError> {
     atomically(path, &text)
 }
 
+/// Writes a text of any other kind.
+///
+/// # Errors
+/// If the file or its directory can't be made or written.
+pub fn write_text(path: &Path, text: &str) -> Result<(), ReportError> {
+    atomically(path, text.as_bytes())
+}
+
 /// Reads a run: a result.json, or the directory that holds it.
 ///
 /// # Errors

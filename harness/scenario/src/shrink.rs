@@ -96,6 +96,7 @@ pub fn shrink<J: Judge>(
         refused: HashSet::new(),
     };
     shrinker.guess(aim)?;
+    shrinker.settings()?;
     shrinker.cut_the_end(aim)?;
     loop {
         let before = shrinker.now.clone();
@@ -156,6 +157,7 @@ impl<J: Judge> Shrinker<'_, J> {
             &|case| {
                 if let Some(end) = aim.end {
                     case.trace.truncate(end + 1);
+                    case.every = 0;
                 }
             },
             &|case| {

@@ -175,7 +175,7 @@ fn prepare(args: &NestedArgs, out: &[PathBuf]) -> Result<Outer, Failure> {
     let initramfs_path = folder.path.join("initramfs.cpio");
     initramfs(&agent, &initramfs_path)?;
     let sockets = SocketDir::new()?;
-    interrupt::remove_on_signal(sockets.path())
+    interrupt::remove_on_signal(&[sockets.path()])
         .map_err(Failure::io("catch signals to clean up", sockets.path()))?;
     let mut servers = vec![host::serve_root(&sockets)?];
     let mut shares = vec![host::root_share(&servers[0])];

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -28,20 +28,20 @@ impl Heir {
     }
 }
 
-/// Has SIGINT, SIGTERM and SIGHUP remove a directory and end the process with
+/// Has SIGINT, SIGTERM and SIGHUP remove directories and end the process with
 /// 128 and the signal's number, as a shell reports it. The guest dies with us
 /// by its parent-death signal, the servers are our threads.
 ///
 /// Where there is an [`Heir`] the first signal is its instead.
 ///
 /// To be called before other threads are made, which inherit the mask.
-pub fn remove_on_signal(directory: &Path) -> io::Result<Heir> {
+pub fn remove_on_signal(directories: &[&Path]) -> io::Result<Heir> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         signals.add(signal);
     }
     signals.thread_block()?;
-    let directory = directory.to_owned();
+    let directories: Vec<PathBuf> = directories.iter().map(|path| path.to_path_buf()).collect();
     let heir = Heir::default();
     let told = heir.clone();
     thread::Builder::new()
@@ -54,8 +54,10 @@ pub fn remove_on_signal(directory: &Path) -> io::Result<Heir> {
                     continue;
                 }
                 eprintln!("lookback: {signal}: ending");
-                if let Err(error) = fs::remove_dir_all(&directory) {
-                    eprintln!("lookback: {}: {error}", directory.display());
+                for directory in &directories {
+                    if let Err(error) = fs::remove_dir_all(directory) {
+                        eprintln!("lookback: {}: {error}", directory.display());
+                    }
                 }
                 std::process::exit(128 + signal as i32);
             }

@@ -45,9 +45,27 @@ pub fn run(
     folder: &Folder,
     limit: Duration,
 ) -> Result<Played, Failure> {
+    let files = record(plan, folder)?;
+    let mut played = play(plan, session, servers, limit)?;
+    let result = &mut played.result;
+    result.files = files;
+    if !result.findings.is_empty() {
+        let (arms, journal) = (&plan.case.arms, &session.journal);
+        let log = log::write(folder, &result.id, arms, journal, &servers.requests())?;
+        result.files.push(log);
+    }
+    Ok(played)
+}
+
+/// Runs a case, and says how it went.
+pub fn play(
+    plan: &Plan,
+    session: &mut Session,
+    servers: &Servers,
+    limit: Duration,
+) -> Result<Played, Failure> {
     let id = &plan.case.id;
     let mut result = CaseResult::new(&plan.scenario, id, &plan.title, Status::Passed);
-    result.files = record(plan, folder)?;
 
     // Only the backed share has rules, and only its arm a use for the files.
     let rules = if plan.case.arms.contains(&Arm::Backed) {
@@ -105,11 +123,6 @@ pub fn run(
     session.journal.mark(format!("case {id} ends"));
     let outcomes = std::mem::take(&mut back.run);
     conclude(&mut result, back, session, limit);
-    if !result.findings.is_empty() {
-        let (arms, journal) = (&plan.case.arms, &session.journal);
-        let log = log::write(folder, id, arms, journal, &servers.requests())?;
-        result.files.push(log);
-    }
     Ok(Played {
         result,
         outcomes,

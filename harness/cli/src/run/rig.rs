@@ -34,7 +34,8 @@ const CPUS: u32 = 2;
 pub struct Parts {
     agent: PathBuf,
     recipe: Ext4Spec,
-    output: PathBuf,
+    /// Where guests have the directories of their runs.
+    pub output: PathBuf,
     /// The kernel.
     pub kernel: KernelFiles,
 }
@@ -68,8 +69,13 @@ impl Parts {
 /// A directory for sockets that is gone when this process is, by a signal, too;
 /// and who may be told of the signal first.
 pub fn sockets() -> Result<(SocketDir, Heir), Failure> {
+    sockets_and(&[])
+}
+
+/// The same; a signal has more directories removed.
+pub fn sockets_and(more: &[&Path]) -> Result<(SocketDir, Heir), Failure> {
     let sockets = SocketDir::new()?;
-    let heir = interrupt::remove_on_signal(sockets.path())
+    let heir = interrupt::remove_on_signal(&[&[sockets.path()], more].concat())
         .map_err(Failure::io("catch signals to clean up", sockets.path()))?;
     Ok((sockets, heir))
 }

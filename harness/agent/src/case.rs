@@ -82,15 +82,12 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
             case.port.send(&FromGuest::Broken(e.to_string()))?;
         }
     }
+    // Before: unmounting ext4 writes the time down, and e2fsck minds one that is
+    // yet to come.
+    case.restore_clock()?;
     case.unmount()?;
     if plan.clear {
         case.clear()?;
-    }
-    if let Some(clock) = case.clock.take()
-        && let Err(errno) = clock.restore()
-    {
-        let why = CaseError::Clock(errno).to_string();
-        case.port.send(&FromGuest::Broken(why))?;
     }
     let done = FromGuest::CaseDone {
         id: plan.id.clone(),
@@ -214,6 +211,16 @@ impl<'a> Case<'a> {
         };
         for error in self.arms.unmount_lower() {
             self.trouble(arm, error.to_string(), error.is_leak())?;
+        }
+        Ok(())
+    }
+
+    fn restore_clock(&mut self) -> Result<(), PortError> {
+        if let Some(clock) = self.clock.take()
+            && let Err(errno) = clock.restore()
+        {
+            let why = CaseError::Clock(errno).to_string();
+            self.port.send(&FromGuest::Broken(why))?;
         }
         Ok(())
     }

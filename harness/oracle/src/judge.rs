@@ -13,7 +13,7 @@ use crate::{
     difference::{Attribute, Difference, Stage},
     outcomes, possible,
     sink::{At, Sink},
-    times::Times,
+    times::{Times, Walk},
     trees::{self, Expected},
 };
 
@@ -279,16 +279,23 @@ fn phases(
     for (position, &phase) in phases.iter().enumerate() {
         let stage = Stage::Tree(phase);
         let tree = |arm| run.trees.get(&(arm, phase));
+        // The newest tree before this one, and the walk that took it.
         let before = |arm| {
             let phases = phases[..position].iter();
-            phases.filter_map(move |phase| run.trees.get(&(arm, *phase)))
+            let mut taken = phases.filter_map(|&phase| {
+                let tree = run.trees.get(&(arm, phase))?;
+                Some((phase, tree))
+            });
+            let (phase, tree) = taken.next_back()?;
+            let first = taken.next_back().is_none();
+            Some((Walk::of(plan, phase, first), tree))
         };
         // What lies under ext4 and plain is what they show: there is no other
         // tree to read, and their last one stands for it.
         let expected = match (tree(reference), phase) {
-            (None, Phase::Lower) => before(reference).next_back().map(|tree| Expected {
+            (None, Phase::Lower) => before(reference).map(|(walk, tree)| Expected {
                 tree,
-                earlier: Some(before(reference).nth(1).is_none()),
+                earlier: Some(walk),
             }),
             (tree, _) => tree.map(Expected::now),
         };
@@ -306,9 +313,8 @@ fn phases(
                 continue;
             };
             consistency::check(sink, against(arm), plan, actual);
-            if let Some(earlier) = before(arm).next_back() {
-                let first = before(arm).nth(1).is_none();
-                trees::unchanged(sink, against(arm), first, earlier, actual);
+            if let Some((walk, earlier)) = before(arm) {
+                trees::unchanged(sink, against(arm), walk, earlier, actual);
             }
             if free {
                 compared += 1;

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use lookback_ops::{Base, Op, tree::Node};
-use lookback_wire::control::{Arm, CLOCK_STEP, CasePlan};
+use lookback_wire::control::{Arm, CLOCK_STEP, CasePlan, Phase};
 use serde::Serialize;
 
 use crate::difference::Attribute;
+
+/// Seconds after which reading changes an access time (`relatime_need_update`).
+const DAY: i64 = 24 * 60 * 60;
 
 /// Seconds and nanoseconds since 1970, as stat(2) gives them.
 pub(crate) type Time = (i64, u32);
@@ -103,21 +106,20 @@ pub(crate) enum Clocks<'a> {
 }
 
 impl Clocks<'_> {
-    /// Two phases of one arm, `earlier` being one node of the earlier tree and
-    /// `first` the tree the first that was taken.
-    pub fn of_phases(first: bool, earlier: &Node) -> Self {
+    /// Two phases of one arm, `node` being of the tree that `earlier` took.
+    pub fn of_phases(earlier: Walk, node: &Node) -> Self {
         Clocks::Phases {
-            atime: !first && survives_a_walk(earlier),
+            atime: earlier.leaves_atime(node),
         }
     }
 
     /// The same, where the reference's node is from an earlier phase.
-    pub fn with_earlier(self, first: bool, earlier: &Node) -> Self {
+    pub fn with_earlier(self, earlier: Walk, node: &Node) -> Self {
         match self {
             Clocks::Arms { times, same, .. } => Clocks::Arms {
                 times,
                 same,
-                atime: !first && survives_a_walk(earlier),
+                atime: earlier.leaves_atime(node),
             },
             phases => phases,
         }
@@ -141,13 +143,35 @@ impl Clocks<'_> {
     }
 }
 
-/// Taking a tree reads it. `relatime_need_update` (fs/inode.c) lets that change
-/// an access time that is not later than mtime and ctime, or that is a day old:
-/// the first tree may find either, and leaves neither behind, unless the trace
-/// set a time that is yet to come.
-fn survives_a_walk(node: &Node) -> bool {
-    let stat = &node.stat;
-    stat.atime > stat.mtime && stat.atime > stat.ctime
+/// The walk that took a tree, seen from a later one's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Walk {
+    /// There was none before it.
+    first: bool,
+    /// What the clock was set to before it, where it is stepped.
+    second: Option<i64>,
+}
+
+impl Walk {
+    /// That of a phase.
+    pub fn of(plan: &CasePlan, phase: Phase, first: bool) -> Self {
+        Self {
+            first,
+            second: plan.steps_clock().then(|| plan.phase_second(phase)),
+        }
+    }
+
+    /// Taking a tree reads it. `relatime_need_update` (fs/inode.c) lets that
+    /// change an access time that is not later than mtime and ctime, or that is
+    /// a day old. The first walk may find either. A later one finds the former
+    /// only where the trace set a time that is yet to come, and the latter where
+    /// the day ends between the two.
+    fn leaves_atime(self, node: &Node) -> bool {
+        let Self { first, second } = self;
+        let stat = &node.stat;
+        let young = |second| second + CLOCK_STEP < stat.atime.0 + DAY;
+        !first && stat.atime > stat.mtime && stat.atime > stat.ctime && second.is_none_or(young)
+    }
 }
 
 pub(crate) fn show((seconds, nanoseconds): Time) -> String {
@@ -207,11 +231,38 @@ mod tests {
     fn phases(#[case] atime: Time, #[case] mtime: Time, #[case] ctime: Time, #[case] kept: bool) {
         let mut node = node("f", 0o100_644, 5);
         (node.stat.atime, node.stat.mtime, node.stat.ctime) = (atime, mtime, ctime);
-        let disagree =
-            |first, attribute| Clocks::of_phases(first, &node).disagree(attribute, (1, 0), (1, 1));
+        let disagree = |first, attribute| {
+            let walk = Walk {
+                first,
+                second: None,
+            };
+            Clocks::of_phases(walk, &node).disagree(attribute, (1, 0), (1, 1))
+        };
         assert_eq!(disagree(false, Attribute::Atime), kept);
         assert!(!disagree(true, Attribute::Atime));
         assert!(disagree(true, Attribute::Mtime) && disagree(true, Attribute::Ctime));
+    }
+
+    #[rstest]
+    #[case::of_this_walk(0, true)]
+    #[case::of_the_last_line(-1, true)]
+    #[case::not_quite_a_day(-85, true)]
+    #[case::a_day_while_it_walks(-86, false)]
+    #[case::a_day(-87, false)]
+    fn a_day_that_ends_between_two_walks(#[case] steps: i64, #[case] kept: bool) {
+        let plan = plan(vec![Op::Sync; 100], &[]);
+        let walk = Walk::of(&plan, Phase::Expired, false);
+        let mut node = node("f", 0o100_644, 5);
+        (node.stat.mtime, node.stat.ctime) = (SET, SET);
+        node.stat.atime = (plan.phase_second(Phase::Expired) + steps * CLOCK_STEP, 7);
+        let clocks = Clocks::of_phases(walk, &node);
+        assert_eq!(clocks.disagree(Attribute::Atime, (1, 0), (1, 1)), kept);
+        let apart = CasePlan {
+            workers: Workers::Apart,
+            ..plan
+        };
+        let clocks = Clocks::of_phases(Walk::of(&apart, Phase::Expired, false), &node);
+        assert!(clocks.disagree(Attribute::Atime, (1, 0), (1, 1)));
     }
 
     #[test]
@@ -254,7 +305,11 @@ mod tests {
         let mut node = node("f", 0o100_644, 5);
         let disagree = |first, node: &Node| {
             let clocks = times.between(Arm::Backed, Arm::Ext4, None);
-            let clocks = clocks.with_earlier(first, node);
+            let walk = Walk {
+                first,
+                second: None,
+            };
+            let clocks = clocks.with_earlier(walk, node);
             assert!(clocks.disagree(Attribute::Mtime, LINE, SET));
             clocks.disagree(Attribute::Atime, LINE, SET)
         };

@@ -11,7 +11,7 @@ use crate::{
     difference::Attribute,
     outcomes::{self, digest, pair, type_name},
     sink::{At, Sink},
-    times::{Clocks, Times},
+    times::{Clocks, Times, Walk},
 };
 
 /// What a tree is compared with.
@@ -19,8 +19,8 @@ use crate::{
 pub(crate) struct Expected<'a> {
     /// The reference's tree.
     pub tree: &'a Snapshot,
-    /// It is of an earlier phase, and whether it was the first that was taken.
-    pub earlier: Option<bool>,
+    /// The walk that took it, if it is of an earlier phase.
+    pub earlier: Option<Walk>,
 }
 
 impl<'a> Expected<'a> {
@@ -44,26 +44,26 @@ pub(crate) fn compare(
     let clocks = times.between(at.arm, at.reference, None);
     nodes(sink, at, expected.tree, actual, |sink, at, a, b| {
         let clocks = match expected.earlier {
-            Some(first) => clocks.with_earlier(first, a),
+            Some(walk) => clocks.with_earlier(walk, a),
             None => clocks,
         };
         node(sink, at, clocks, a, b);
     });
 }
 
-/// Compares an arm's tree with the same arm's in the phase before: nothing but
-/// the phase lies between them. `first` says that the earlier one is the
-/// first that was taken. `at.reference` is the arm itself.
+/// Compares an arm's tree with the one that `walk` took of the same arm in the
+/// phase before: nothing but the phase lies between them. `at.reference` is
+/// the arm itself.
 pub(crate) fn unchanged(
     sink: &mut Sink<'_>,
     at: At<'_>,
-    first: bool,
+    walk: Walk,
     earlier: &Snapshot,
     later: &Snapshot,
 ) {
     nodes(sink, at, earlier, later, |sink, at, a, b| {
         sink.compare(at, Attribute::Ino, &a.stat.ino, &b.stat.ino, u64::to_string);
-        node(sink, at, Clocks::of_phases(first, a), a, b);
+        node(sink, at, Clocks::of_phases(walk, a), a, b);
     });
 }
 

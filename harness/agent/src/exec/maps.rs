@@ -8,16 +8,20 @@ use std::ptr::NonNull;
 use lookback_ops::{MapOp, Value, pattern};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::mman::{MapFlags, MmapAdvise, MsFlags, ProtFlags, madvise, mmap, msync, munmap};
+use nix::sys::mman::{
+    MapFlags, MmapAdvise, MsFlags, ProtFlags, madvise, mmap, mmap_anonymous, msync, munmap,
+};
 use nix::sys::stat::{Mode, fstat};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::sigbus::{self, PAGE, SIGBUS};
 use super::{At, Done, Failed, OPEN_FILES, World, nothing};
 
-/// A file's range as shared memory; unmapped when dropped.
+/// A file's range as shared memory.
 #[derive(Debug)]
 pub(super) struct Kept {
+    /// Keeps the addresses.
+    _room: Room,
     memory: NonNull<c_void>,
     len: NonZeroUsize,
     /// Where it starts in the file.
@@ -88,23 +92,17 @@ impl Kept {
             .at("mmap")?;
         let mut prot = ProtFlags::PROT_READ;
         prot.set(ProtFlags::PROT_WRITE, !read_only);
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let memory = unsafe { mmap(None, len, prot, MapFlags::MAP_SHARED, fd, off.cast_signed()) };
+        let room = Room::for_a(len)?;
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+        let at = Some(room.inside()?);
+        // SAFETY: the addresses are the room's, where nothing is.
+        let memory = unsafe { mmap(at, len, prot, flags, fd, off.cast_signed()) };
         let memory = memory.at("mmap")?;
         let link = format!("{OPEN_FILES}/{}", fd.as_raw_fd());
-        let file = match open(
-            link.as_str(),
-            OFlag::O_PATH | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        ) {
-            Ok(file) => file,
-            Err(errno) => {
-                // SAFETY: nobody knows of the mapping yet.
-                let _ = unsafe { munmap(memory, len.get()) };
-                return Err(errno).at("reopen");
-            }
-        };
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let file = open(link.as_str(), flags, Mode::empty()).at("reopen")?;
         Ok(Kept {
+            _room: room,
             memory,
             len,
             off,
@@ -202,9 +200,61 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+/// Addresses for a mapping and a page on either side of it: two of one file that
+/// lie side by side would become one, and then the file system is not told of
+/// the second (`vma_merge_new_range`, mm/vma.c).
+#[derive(Debug)]
+struct Room {
+    start: NonNull<c_void>,
+    len: NonZeroUsize,
+}
+
+impl Room {
+    fn for_a(len: NonZeroUsize) -> Result<Room, Failed> {
+        let page = usize::from(PAGE);
+        let len = len.get().checked_next_multiple_of(page);
+        let len = len.and_then(|len| len.checked_add(2 * page));
+        let len = len
+            .and_then(NonZeroUsize::new)
+            .ok_or(Errno::ENOMEM)
+            .at("mmap")?;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let start =
+            unsafe { mmap_anonymous(None, len, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) };
+        Ok(Room {
+            start: start.at("mmap")?,
+            len,
+        })
+    }
+
+    /// Behind the first page.
+    fn inside(&self) -> Result<NonZeroUsize, Failed> {
+        let start = self.start.addr();
+        let inside = start.checked_add(usize::from(PAGE));
+        inside.ok_or(Errno::ENOMEM).at("mmap")
+    }
+}
+
+impl Drop for Room {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and `touch` let no pointer to it out.
-        let _ = unsafe { munmap(self.memory, self.len.get()) };
+        // SAFETY: the addresses are ours, and `touch` let no pointer to them out.
+        let _ = unsafe { munmap(self.start, self.len.get()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_one_file_stay_two() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8192).unwrap();
+        let fd = OwnedFd::from(file.reopen().unwrap());
+        let kept = [4096, 0].map(|off| Kept::of(&fd, off, 4096, false).unwrap());
+        let mapped = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let name = file.path().to_str().unwrap();
+        let count = mapped.lines().filter(|line| line.ends_with(name)).count();
+        assert_eq!(count, kept.len(), "{mapped}");
     }
 }

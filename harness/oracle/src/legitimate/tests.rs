@@ -95,6 +95,32 @@ fn what_the_server_says(#[case] id: &str, #[case] change: Change, #[case] excuse
 }
 
 #[rstest]
+#[case::mtime(0o010_644, Arm::Backed, |n: &mut Node| n.stat.mtime.0 -= 1000, true)]
+#[case::ctime(0o010_644, Arm::Devfuse, |n: &mut Node| n.stat.ctime.0 -= 1000, true)]
+#[case::atime(0o010_644, Arm::Backed, |n: &mut Node| n.stat.atime.0 -= 1000, true)]
+#[case::later(0o010_644, Arm::Backed, |n: &mut Node| n.stat.mtime.0 += 1000, false)]
+#[case::mode(0o010_644, Arm::Backed, |n: &mut Node| n.stat.mode = 0o010_600, false)]
+#[case::file(0o100_644, Arm::Backed, |n: &mut Node| n.stat.mtime.0 -= 1000, false)]
+#[case::of_the_reference(0o010_644, Arm::Ext4, |n: &mut Node| n.stat.mtime.0 -= 1000, false)]
+fn times_of_a_fifo(
+    #[case] mode: u32,
+    #[case] arm: Arm,
+    #[case] change: Change,
+    #[case] excused: bool,
+) {
+    let mut plan = plan(vec![], &[Phase::Warm]);
+    plan.arms = vec![Arm::Backed, Arm::Devfuse, Arm::Ext4];
+    let mut tree = tree();
+    tree.nodes[2].stat.mode = mode;
+    tree.nodes[2].d_type = u8::try_from(mode >> 12).unwrap();
+    let mut run = agreeing(&plan, &[], &tree);
+    change(&mut run.trees.get_mut(&(arm, Phase::Warm)).unwrap().nodes[2]);
+    let verdict = judge(&plan, &run);
+    assert_eq!(verdict.differences.is_empty(), excused);
+    assert_eq!(verdict.excused.get("fifo-times"), excused.then_some(&1));
+}
+
+#[rstest]
 #[case::one_leaf(|n: &mut Node| n.blocks += 8, true)]
 #[case::one_less(|n: &mut Node| n.blocks -= 8, true)]
 #[case::part_of_a_block(|n: &mut Node| n.blocks += 1, false)]

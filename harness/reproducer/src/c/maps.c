@@ -3,10 +3,13 @@
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
-/* Mappings kept across operations. */
+/*
+ * Mappings kept across operations, each with a page of nothing on either side:
+ * two of one file that lie side by side would become one.
+ */
 static struct map {
-	char *memory;
-	size_t len;
+	char *room, *memory;
+	size_t len, all;
 	u64 off;
 	int read_only, file;
 } maps[MAPS];
@@ -16,26 +19,35 @@ static void unmap(struct map *map)
 {
 	if (!map->memory)
 		return;
-	munmap(map->memory, map->len);
+	munmap(map->room, map->all);
 	close(map->file);
 	map->memory = NULL;
 }
 
-//@ do_mmap <fcntl.h> <sys/mman.h>
+//@ do_mmap <errno.h> <fcntl.h> <sys/mman.h>
 static long long do_mmap(int number, int slot, u64 off, u64 len, int read_only)
 {
+	u64 all = (len + 3 * PAGE - 1) / PAGE * PAGE;
 	struct map *map = &maps[number];
-	char *memory;
+	char *room, *memory;
+	int err;
 
 	unmap(map);
 	if (slots[slot] < 0)
 		return no_slot();
-	memory = mmap(NULL, len, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED, slots[slot],
-		      off);
-	if (memory == MAP_FAILED)
+	room = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room == MAP_FAILED)
 		return result("mmap", -1);
+	memory = mmap(room + PAGE, len, PROT_READ | (read_only ? 0 : PROT_WRITE),
+		      MAP_SHARED | MAP_FIXED, slots[slot], off);
+	if (memory == MAP_FAILED) {
+		err = errno;
+		munmap(room, all);
+		errno = err;
+		return result("mmap", -1);
+	}
 	/* To ask for its size; closing it gives up no lock. */
-	*map = (struct map){ memory, len, off, read_only,
+	*map = (struct map){ room, memory, len, all, off, read_only,
 			     open(in_slot(slot, ""), O_PATH | O_CLOEXEC) };
 	return result("reopen", map->file < 0 ? -1 : 0);
 }

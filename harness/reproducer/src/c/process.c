@@ -52,27 +52,27 @@ static long long do_creds(uid_t uid, gid_t gid)
 static long long do_exec(const char *path)
 {
 	char *args[] = { (char *)path, NULL }, *environment[] = { NULL };
-	int tell[2], status, err = 0;
+	int told[2], status, err = 0;
 	ssize_t refused;
 	pid_t child;
 
 	/* Closed by a successful execve, so that its end says it was one. */
-	if (pipe2(tell, O_CLOEXEC))
+	if (pipe2(told, O_CLOEXEC))
 		return result("pipe", -1);
 	child = fork();
 	if (!child) {
 		execve(path, args, environment);
 		err = errno;
-		_exit(write(tell[1], &err, sizeof(err)) == sizeof(err) ? 127 : 126);
+		_exit(write(told[1], &err, sizeof(err)) == sizeof(err) ? 127 : 126);
 	}
-	close(tell[1]);
+	close(told[1]);
 	if (child < 0) {
 		result("fork", -1);
-		close(tell[0]);
+		close(told[0]);
 		return -1;
 	}
-	refused = read(tell[0], &err, sizeof(err));
-	close(tell[0]);
+	refused = read(told[0], &err, sizeof(err));
+	close(told[0]);
 	if (waitpid(child, &status, 0) < 0)
 		return result("waitpid", -1);
 	errno = err;

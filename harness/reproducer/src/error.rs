@@ -57,4 +57,15 @@ pub enum Error {
         /// The path.
         path: String,
     },
+    /// A time of a line the trace does not have.
+    #[error("a time is expected to be that of line {line}, of {lines}")]
+    NoLine {
+        /// The line.
+        line: usize,
+        /// Lines in the trace.
+        lines: usize,
+    },
+    /// Times told by the line, where lines run at the same time.
+    #[error("no time is that of one line where workers run at once")]
+    AtOnce,
 }

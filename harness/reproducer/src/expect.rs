@@ -8,6 +8,7 @@ use lookback_ops::{FileOp, Ioctl, Line, Op, Outcome, StatView, Value, Whence, at
 
 use crate::error::Error;
 use crate::literal::{signed, string};
+use crate::when::{Stamp, When};
 
 /// S_IFMT (inode(7))
 const S_IFMT: u32 = 0o170_000;
@@ -54,7 +55,20 @@ impl Expectations {
         call: &str,
     ) -> Result<String, Error> {
         let (name, args) = self.comparison(line, expected)?;
-        Ok(compared(name, number, &text(line), &args, call))
+        Ok(compared(name, number, &text(line, ""), &args, call))
+    }
+
+    /// A statement that compares a time in what the operation of `line`, just done, told.
+    pub fn time(&self, number: usize, line: &Line, stamp: Stamp, when: When) -> Option<String> {
+        if let (Stamp::Mtime, When::Set(sec, nsec)) = (stamp, when)
+            && self.times.contains(&(sec, nsec))
+        {
+            // It is among the stat data that is always compared.
+            return None;
+        }
+        let (name, args) = when.comparison(stamp);
+        let what = text(line, &format!(": {}", stamp.name()));
+        Some(compared(name, number, &what, &args, "out.ret"))
     }
 
     /// The function that compares, and its arguments between the line's and
@@ -131,7 +145,7 @@ impl Expectations {
             words.push(format!("blksize {}", stat.blksize));
         }
         if self.times.contains(&stat.mtime) {
-            words.push(mtime(stat.mtime));
+            words.push(time("mtime", stat.mtime));
         }
         string(words.join(" ").as_bytes())
     }
@@ -147,9 +161,9 @@ pub fn rdev((major, minor): (u32, u32)) -> String {
     format!("rdev {major}:{minor}")
 }
 
-/// st_mtime's.
-pub fn mtime((sec, nsec): (i64, u32)) -> String {
-    format!("mtime {sec}.{nsec:09}")
+/// A time's, by its name.
+pub fn time(name: &str, (sec, nsec): (i64, u32)) -> String {
+    format!("{name} {sec}.{nsec:09}")
 }
 
 /// An XXH3-64.
@@ -158,7 +172,7 @@ pub fn digest_of(digest: u64) -> String {
 }
 
 /// What a system call that fails with it returns; 0 for none.
-fn error(errno: i32) -> String {
+pub fn error(errno: i32) -> String {
     match errno {
         0 => "0".to_owned(),
         errno => format!("-{}", errno::name(errno)),
@@ -168,16 +182,22 @@ fn error(errno: i32) -> String {
 /// A statement of the setup: `call` must give what `line` says.
 pub fn required(line: &Line, call: &str) -> String {
     let errno = error(line.expect.unwrap_or(0));
-    laid_out(&format!("must({}", text(line)), &errno, call, "must".len())
+    laid_out(
+        &format!("must({}", text(line, "")),
+        &errno,
+        call,
+        "must".len(),
+    )
 }
 
-/// The line as the program shows it.
-fn text(line: &Line) -> String {
+/// The line as the program shows it, and what of it is meant.
+fn text(line: &Line, what: &str) -> String {
     let whole = line.to_string();
     let mut shown: String = whole.chars().take(SHOWN).collect();
     if shown.len() < whole.len() {
         shown.push_str("...");
     }
+    shown.push_str(what);
     string(shown.as_bytes())
 }
 

@@ -28,6 +28,7 @@ mod needs;
 mod parts;
 mod program;
 mod tree;
+mod when;
 
 use lookback_ops::{Line, Outcome};
 use lookback_wire::control::Workers;
@@ -35,6 +36,7 @@ use lookback_wire::control::Workers;
 pub use error::{Error, Unable};
 pub use program::c_program;
 pub use tree::{Must, TreeCheck};
+pub use when::{OpTime, Stamp, When};
 
 /// What a program is made of.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +55,8 @@ pub struct Input<'a> {
     /// What the reference gave, by index in `trace`; `None` where nothing is
     /// expected. Empty if nothing is expected at all, as after a crash.
     pub expected: &'a [Option<Outcome>],
+    /// Times in what operations give, to be compared besides what is always.
+    pub times: &'a [OpTime],
     /// What must hold of the tree afterwards.
     pub trees: &'a [TreeCheck],
     /// Also compare what is each file system's own affair (`st_blksize`, the

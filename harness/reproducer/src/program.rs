@@ -10,6 +10,7 @@ use crate::calls::Calls;
 use crate::error::{Error, Unable};
 use crate::expect::{Expectations, required};
 use crate::literal::comment;
+use crate::when::Clock;
 use crate::{Input, needs, parts, tree};
 
 /// What the head of every program says of its use.
@@ -32,7 +33,7 @@ pub fn c_program(input: &Input<'_>) -> Result<String, Error> {
         return Err(Error::Expected { lines, outcomes });
     }
     let mut calls = Calls::default();
-    let body = Body::new(input, &mut calls)?;
+    let body = Body::new(input, Clock::of(input)?, &mut calls)?;
     let code = format!("{}{}", calls.functions.join("\n"), body.text(input)?);
     let parts = parts::used(&code);
     let mut out = head(input);
@@ -50,6 +51,7 @@ pub fn c_program(input: &Input<'_>) -> Result<String, Error> {
         ("SLOTS", calls.slots.to_string()),
         ("HANDLES", calls.handles.to_string()),
         ("MAPS", calls.mappings.to_string()),
+        ("LINES", lines.to_string()),
         ("WORKERS", body.workers.len().to_string()),
         ("OUTSIDE_DIR", outside.to_owned()),
     ] {
@@ -82,10 +84,11 @@ struct Body<'a> {
     trace: Vec<String>,
     /// Numbers of the workers, sorted.
     workers: Vec<u16>,
+    clock: Clock,
 }
 
 impl<'a> Body<'a> {
-    fn new(input: &Input<'a>, calls: &mut Calls) -> Result<Body<'a>, Error> {
+    fn new(input: &Input<'a>, clock: Clock, calls: &mut Calls) -> Result<Body<'a>, Error> {
         let call = |calls: &mut Calls, line: &Line| {
             calls
                 .call(&line.op)
@@ -98,7 +101,14 @@ impl<'a> Body<'a> {
         let setup = input
             .setup
             .iter()
-            .map(|line| Ok(required(line, &call(calls, line)?)))
+            .map(|line| {
+                let statement = required(line, &call(calls, line)?);
+                Ok(if clock.by_line {
+                    format!("tick();\n\t{statement}")
+                } else {
+                    statement
+                })
+            })
             .collect::<Result<_, Error>>()?;
         calls.setup = false;
         let lines: Vec<&Line> = input.setup.iter().chain(input.trace).collect();
@@ -109,12 +119,14 @@ impl<'a> Body<'a> {
             let known = input.workers != Workers::Free;
             let expected = input.expected.get(index).and_then(Option::as_ref);
             let call = call(calls, line)?;
-            trace.push(expectations.statement(
-                index + 1,
-                line,
-                expected.filter(|_| known),
-                &call,
-            )?);
+            let number = index + 1;
+            let begun = clock.by_line.then(|| format!("begin_line({number});"));
+            let done = expectations.statement(number, line, expected.filter(|_| known), &call)?;
+            let times = input.times.iter().filter(|time| time.index == index);
+            let times =
+                times.filter_map(|time| expectations.time(number, line, time.stamp, time.when));
+            let all: Vec<_> = begun.into_iter().chain([done]).chain(times).collect();
+            trace.push(all.join("\n\t"));
         }
         let workers: BTreeSet<u16> = input.trace.iter().map(|line| line.worker).collect();
         Ok(Body {
@@ -122,6 +134,7 @@ impl<'a> Body<'a> {
             setup,
             trace,
             workers: workers.into_iter().collect(),
+            clock,
         })
     }
 
@@ -178,6 +191,9 @@ impl<'a> Body<'a> {
         }
         if !input.trees.is_empty() {
             out.push('\n');
+            if self.clock.by_line {
+                out.push_str("\tbegin_line(LINES + 1);\n");
+            }
             push(&mut out, &tree::statements(input.trees)?);
         }
         out.push('\n');
@@ -185,6 +201,7 @@ impl<'a> Body<'a> {
             out.push_str("\tleave_outside();\n");
         }
         let known = !input.trees.is_empty()
+            || !input.times.is_empty()
             || self
                 .trace
                 .iter()
@@ -206,19 +223,22 @@ impl<'a> Body<'a> {
                 all.push(format!("{name}();"));
             }
         };
-        let owned = |check: &tree::TreeCheck| {
-            matches!(
-                check.must,
-                tree::Must::HaveUid(_) | tree::Must::HaveGid(_) | tree::Must::HaveXattrs(_)
-            )
+        let roots = |check: &tree::TreeCheck| match &check.must {
+            tree::Must::HaveUid(_) | tree::Must::HaveGid(_) | tree::Must::HaveXattrs(_) => true,
+            // trusted.* is hidden from others than root.
+            tree::Must::HaveXattr(name, _) => !name.starts_with("user."),
+            _ => false,
         };
         let root = needs::root(&self.lines, input.expected)
             || tree::drops_caches(input.trees)
-            || input.trees.iter().any(owned);
+            || input.trees.iter().any(roots);
         add(root, "need_root");
         add(needs::tmpfile(&self.lines), "need_tmpfile");
         add(needs::xattr(&self.lines), "need_xattr");
+        add(self.clock.reads, "need_relatime");
+        add(self.clock.by_line, "need_fine_times");
         add(self.has_outside(), "find_outside");
+        add(self.clock.by_line, "begin_lines");
         all
     }
 

@@ -1,10 +1,15 @@
 //! What must hold of a tree, as C.
 
+use lookback_ops::{
+    attrs,
+    tree::{Extent, Told},
+};
 use lookback_wire::control::Phase;
 
 use crate::error::Error;
-use crate::expect::{compared, digest_of, entry_type, lines, mode, mtime, rdev};
+use crate::expect::{compared, digest_of, entry_type, error, lines, mode, rdev, time};
 use crate::literal::string;
+use crate::when::{Stamp, When};
 
 /// One thing that must hold of one path in one phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +22,7 @@ pub struct TreeCheck {
     pub must: Must,
 }
 
-/// What must hold of a path. Only what is the same on every file system and at
-/// every time can be asked for.
+/// What must hold of a path. An errno stands for what could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Must {
     /// There is nothing of this name.
@@ -37,20 +41,26 @@ pub enum Must {
     HaveRdev(u32, u32),
     /// st_blksize, bytes.
     HaveBlksize(u64),
-    /// st_mtime, seconds and nanoseconds: one the trace set.
-    HaveMtime(i64, u32),
+    /// A time.
+    HaveTime(Stamp, When),
     /// A regular file's length and the XXH3-64 of its content.
     HaveContent(u64, u64),
     /// A symlink's target.
     HaveTarget(String),
     /// Whether it is the same inode as another path of the tree.
     BeLinkOf(String, bool),
-    /// An extended attribute: name, bytes, and their XXH3-64.
-    HaveXattr(String, u64, u64),
+    /// An extended attribute: name, and length and XXH3-64 of its value; ENODATA
+    /// for one that is not there.
+    HaveXattr(String, Told<(u64, u64)>),
     /// Names of all extended attributes.
     HaveXattrs(Vec<String>),
-    /// Flags of chattr(1).
-    HaveFlags(u32),
+    /// Flags of chattr(1), of which those count that can be set.
+    HaveFlags(Told<u32>),
+    /// st_blocks after a sync, in units of 512 bytes.
+    HaveBlocks(u64),
+    /// Where a regular file has blocks after a sync (FIEMAP), adjacent extents of
+    /// one kind being one.
+    HaveExtents(Told<Vec<Extent>>),
     /// How readdir of its directory tells it: d_type, and d_ino as st_ino.
     BeListed(u8),
 }
@@ -143,7 +153,13 @@ fn block<'a>(phase: Phase, path: &str, musts: impl Iterator<Item = &'a Must>) ->
             Must::HaveSize(n) => words.push(format!("size {n}")),
             Must::HaveRdev(major, minor) => words.push(rdev((*major, *minor))),
             Must::HaveBlksize(n) => words.push(format!("blksize {n}")),
-            Must::HaveMtime(sec, nsec) => words.push(mtime((*sec, *nsec))),
+            Must::HaveTime(stamp, When::Set(sec, nsec)) => {
+                words.push(time(stamp.name(), (*sec, *nsec)));
+            }
+            Must::HaveTime(stamp, when) => {
+                let (name, args) = when.comparison(*stamp);
+                all.push(check(stamp.name(), name, &args, &lstat));
+            }
             Must::HaveContent(len, digest) => {
                 // One byte more shows a file that is too long.
                 let call = format!("do_read({here}, 0, {})", len.saturating_add(1));
@@ -160,10 +176,13 @@ fn block<'a>(phase: Phase, path: &str, musts: impl Iterator<Item = &'a Must>) ->
                 let what = format!("is {}", shown(other));
                 all.push(check(&what, "expect", &[u8::from(*one).to_string()], &call));
             }
-            Must::HaveXattr(name, len, digest) => {
+            Must::HaveXattr(name, value) => {
                 let call = format!("do_getxattr({here}, {})", string(name.as_bytes()));
-                let args = [len.to_string(), digest_of(*digest)];
-                all.push(check(name, "expect_data", &args, &call));
+                let (compare, args) = match value {
+                    Ok((len, digest)) => ("expect_data", vec![len.to_string(), digest_of(*digest)]),
+                    Err(errno) => ("expect", vec![error(*errno)]),
+                };
+                all.push(check(name, compare, &args, &call));
             }
             Must::HaveXattrs(names) => {
                 let mut names: Vec<_> = names.iter().collect();
@@ -174,13 +193,29 @@ fn block<'a>(phase: Phase, path: &str, musts: impl Iterator<Item = &'a Must>) ->
                 all.push(check("xattrs", "expect_text", &args, &call));
             }
             Must::HaveFlags(flags) => {
-                let call = format!("do_lsattr({here})");
-                all.push(check(
-                    "flags",
-                    "expect_flags",
-                    &[format!("{flags:#x}")],
-                    &call,
-                ));
+                let settable = attrs::settable();
+                let call = format!("do_settable({here}, {settable:#x})");
+                let (compare, arg) = match flags {
+                    Ok(bits) => ("expect_flags", format!("{:#x}", bits & settable)),
+                    Err(errno) => ("expect", error(*errno)),
+                };
+                all.push(check("flags", compare, &[arg], &call));
+            }
+            Must::HaveBlocks(blocks) => {
+                let call = format!("do_blocks({here})");
+                all.push(check("blocks", "expect", &[blocks.to_string()], &call));
+            }
+            Must::HaveExtents(extents) => {
+                let call = format!("do_fiemap({here})");
+                let (compare, args) = match extents {
+                    Ok(extents) => {
+                        let shown: Vec<_> = extents.iter().map(Extent::to_string).collect();
+                        let map = string(shown.join(" ").as_bytes());
+                        ("expect_text", vec![map, "0".into()])
+                    }
+                    Err(errno) => ("expect", vec![error(*errno)]),
+                };
+                all.push(check("extents", compare, &args, &call));
             }
             Must::BeListed(d_type) => {
                 let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use lookback_ops::{Outcome, StatView, Value, trace};
-use lookback_reproducer::{Input, Must, TreeCheck, c_program};
+use lookback_reproducer::{Input, Must, Stamp, TreeCheck, When, c_program};
 use lookback_wire::control::Phase;
 
 /// Written anew where this is set: read the difference before it is kept.
@@ -55,7 +55,7 @@ fn a_program_reads_as_the_trace_does() {
     };
     let trees = [
         check("d", Must::HaveNlink(1)),
-        check("d", Must::HaveMtime(5, 0)),
+        check("d", Must::HaveTime(Stamp::Mtime, When::Set(5, 0))),
         check("c", Must::BeAbsent),
     ];
     let about = [

@@ -26,11 +26,14 @@ static long long tell_stat(long long ret, const struct stat *st)
 	if (ret < 0)
 		return sys(ret);
 	return tell(0, "mode %07o\nuid %u\ngid %u\nnlink %llu\nsize %lld\nrdev %u:%u\n"
-		    "blksize %lld\nino %llu\nmtime %lld.%09ld\n",
+		    "blksize %lld\nino %llu\natime %lld.%09ld\nmtime %lld.%09ld\n"
+		    "ctime %lld.%09ld\n",
 		    st->st_mode, st->st_uid, st->st_gid, (unsigned long long)st->st_nlink,
 		    (long long)st->st_size, major(st->st_rdev), minor(st->st_rdev),
 		    (long long)st->st_blksize, (unsigned long long)st->st_ino,
-		    (long long)st->st_mtim.tv_sec, (long)st->st_mtim.tv_nsec);
+		    (long long)st->st_atim.tv_sec, (long)st->st_atim.tv_nsec,
+		    (long long)st->st_mtim.tv_sec, (long)st->st_mtim.tv_nsec,
+		    (long long)st->st_ctim.tv_sec, (long)st->st_ctim.tv_nsec);
 }
 
 //@ do_stat <sys/stat.h>

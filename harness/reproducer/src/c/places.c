@@ -104,3 +104,27 @@ static void need_xattr(void)
 	if (getxattr(lower_dir, "user.none", NULL, 0) < 0 && errno == EOPNOTSUPP)
 		errx(77, "the file system has no extended attributes");
 }
+
+//@ need_relatime <err.h> <sys/statvfs.h>
+/* Which line sets an access time is decided by the one that is there. */
+static void need_relatime(void)
+{
+	struct statvfs fs;
+
+	if (!statvfs(arm_dir, &fs) && !(fs.f_flag & ST_RELATIME))
+		errx(77, "the file system is not mounted relatime");
+}
+
+//@ need_fine_times <err.h> <fcntl.h> <sys/stat.h> <unistd.h>
+/* Where seconds are all that is kept, times of two lines are the same. */
+static void need_fine_times(void)
+{
+	int fd = open(lower_dir, O_TMPFILE | O_RDWR, 0600);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && !st.st_ctim.tv_nsec)
+		errx(77, "the file system keeps no time to less than a second");
+	close(fd);
+}

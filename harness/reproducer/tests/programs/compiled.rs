@@ -127,8 +127,9 @@ fn every_operation_compiles_alone() {
             trace: &trace,
             ..Input::default()
         };
-        Made::checked(&input);
-        all.push_str(&c_program(&input).unwrap());
+        let text = c_program(&input).unwrap();
+        Made::checked(&text);
+        all.push_str(&text);
     }
     // A part that no line here needs is one that was never compiled.
     let parts = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/c")).unwrap();
@@ -137,7 +138,7 @@ fn every_operation_compiles_alone() {
         for name in text.lines().filter_map(|line| line.strip_prefix("//@ do_")) {
             let name = name.split(' ').next().unwrap();
             // Of trees alone.
-            if !["entry", "same"].contains(&name) {
+            if !["blocks", "entry", "same", "settable"].contains(&name) {
                 assert!(all.contains(&format!(" do_{name}(")), "{name}");
             }
         }

@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
 
 use lookback_ops::{Line, Outcome, StatView, Value, pattern, trace};
-use lookback_reproducer::{Input, c_program};
+use lookback_reproducer::{Input, Must, TreeCheck, c_program};
+use lookback_wire::control::Phase;
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -15,7 +16,12 @@ pub struct Made {
 
 impl Made {
     pub fn of(input: &Input<'_>) -> Made {
-        let made = Made::checked(input);
+        Made::of_text(&c_program(input).unwrap())
+    }
+
+    /// That of a program changed after it was made.
+    pub fn of_text(text: &str) -> Made {
+        let made = Made::checked(text);
         let at = |name: &str| made.dir.path().join(name);
         std::fs::create_dir(at("arm")).unwrap();
         let cc = Command::new("cc")
@@ -29,11 +35,10 @@ impl Made {
     }
 
     /// Not compiled yet, but no compiler there is has anything to say.
-    pub fn checked(input: &Input<'_>) -> Made {
-        let text = c_program(input).unwrap();
+    pub fn checked(text: &str) -> Made {
         let dir = tempfile::tempdir().unwrap();
         let source = dir.path().join("reproducer.c");
-        std::fs::write(&source, &text).unwrap();
+        std::fs::write(&source, text).unwrap();
         for compiler in ["cc", "clang"] {
             let checked = Command::new(compiler)
                 .args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only"])
@@ -60,6 +65,26 @@ impl Made {
     pub fn run(&self) -> (i32, String) {
         told(&self.command().output().unwrap())
     }
+}
+
+/// What a program says that does `text` and looks at `path` then. Without root
+/// one that takes it must say so: the status is then `None`.
+pub fn looked_at(text: &str, path: &str, must: &Must) -> (Option<i32>, String) {
+    let trace = parsed(text);
+    let trees = [TreeCheck {
+        phase: Phase::Warm,
+        path: path.into(),
+        must: must.clone(),
+    }];
+    let (status, said) = Made::of(&Input {
+        trace: &trace,
+        trees: &trees,
+        ..Input::default()
+    })
+    .run();
+    let refused = status == 77 && said.contains("it takes root");
+    assert!(is_root() || !refused || said.lines().count() == 1, "{said}");
+    ((is_root() || !refused).then_some(status), said)
 }
 
 /// Exit status, and everything said.

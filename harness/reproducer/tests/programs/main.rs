@@ -5,9 +5,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attributes;
 mod compiled;
 mod machine;
 mod made;
 mod outcomes;
+mod times;
 mod trees;
 mod workers;

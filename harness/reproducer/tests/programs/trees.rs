@@ -1,6 +1,6 @@
 //! What trees must be like.
 
-use lookback_reproducer::{Input, Must, TreeCheck, c_program};
+use lookback_reproducer::{Input, Must, Stamp, TreeCheck, When, c_program};
 use lookback_wire::control::Phase;
 use rstest::rstest;
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,7 +18,11 @@ const TREE: &str = "creat f 0640\nwrite f len=100 seed=3\nlink f g\nsymlink t l\
 #[case("f", Must::HaveSize(100), Must::HaveSize(0))]
 #[case("d/c", Must::HaveRdev(1, 3), Must::HaveRdev(3, 1))]
 #[case("f", Must::HaveBlksize(4096), Must::HaveBlksize(512))]
-#[case("f", Must::HaveMtime(5, 7), Must::HaveMtime(5, 0))]
+#[case(
+    "f",
+    Must::HaveTime(Stamp::Mtime, When::Set(5, 7)),
+    Must::HaveTime(Stamp::Mtime, When::Set(5, 0))
+)]
 #[case(
     "f",
     Must::HaveContent(100, digest(3, 0, 100)),
@@ -32,7 +36,7 @@ const TREE: &str = "creat f 0640\nwrite f len=100 seed=3\nlink f g\nsymlink t l\
 #[case("l", Must::HaveTarget("t".into()), Must::HaveTarget("f".into()))]
 #[case("f", Must::BeLinkOf("g".into(), true), Must::BeLinkOf("d".into(), true))]
 #[case("f", Must::BeLinkOf("l".into(), false), Must::BeLinkOf("g".into(), false))]
-#[case("f", Must::HaveXattr("user.a".into(), 3, xxh3_64(b"xyz")), Must::HaveXattr("user.b".into(), 3, 0))]
+#[case("f", Must::HaveXattr("user.a".into(), Ok((3, xxh3_64(b"xyz")))), Must::HaveXattr("user.b".into(), Ok((3, 0))))]
 #[case("f", Must::HaveXattrs(vec!["user.a".into()]), Must::HaveXattrs(vec![]))]
 #[case("d/c", Must::BeListed(libc::DT_CHR), Must::BeListed(libc::DT_REG))]
 #[case("d", Must::BeListed(libc::DT_DIR), Must::BeListed(libc::DT_UNKNOWN))]

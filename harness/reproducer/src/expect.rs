@@ -58,12 +58,19 @@ impl Expectations {
         Ok(compared(name, number, &text(line, ""), &args, call))
     }
 
-    /// A statement that compares a time in what the operation of `line`, just done, told.
-    pub fn time(&self, number: usize, line: &Line, stamp: Stamp, when: When) -> Option<String> {
-        if let (Stamp::Mtime, When::Set(sec, nsec)) = (stamp, when)
-            && self.times.contains(&(sec, nsec))
+    /// A statement that compares a time in what the operation of `line`, just done, told;
+    /// none if that of `expected` compares it, too.
+    pub fn time(
+        &self,
+        number: usize,
+        line: &Line,
+        expected: Option<&Outcome>,
+        (stamp, when): (Stamp, When),
+    ) -> Option<String> {
+        if let Some(Value::Stat(stat)) = expected.map(|outcome| &outcome.value)
+            && self.times.contains(&stat.mtime)
+            && (stamp, when) == (Stamp::Mtime, When::Set(stat.mtime.0, stat.mtime.1))
         {
-            // It is among the stat data that is always compared.
             return None;
         }
         let (name, args) = when.comparison(stamp);

@@ -118,13 +118,15 @@ impl<'a> Body<'a> {
             // Of what interleaves by chance nothing can be expected.
             let known = input.workers != Workers::Free;
             let expected = input.expected.get(index).and_then(Option::as_ref);
+            let expected = expected.filter(|_| known);
             let call = call(calls, line)?;
             let number = index + 1;
             let begun = clock.by_line.then(|| format!("begin_line({number});"));
-            let done = expectations.statement(number, line, expected.filter(|_| known), &call)?;
+            let done = expectations.statement(number, line, expected, &call)?;
             let times = input.times.iter().filter(|time| time.index == index);
-            let times =
-                times.filter_map(|time| expectations.time(number, line, time.stamp, time.when));
+            let times = times.filter_map(|time| {
+                expectations.time(number, line, expected, (time.stamp, time.when))
+            });
             let all: Vec<_> = begun.into_iter().chain([done]).chain(times).collect();
             trace.push(all.join("\n\t"));
         }

@@ -218,10 +218,20 @@ fn workers_in_turn_know_each_other_s_lines() {
             "{said}"
         );
     }
+    // And so does who looks at the tree when they have ended.
     let (status, said) = looked_at(text, "g", &a_time(Ctime, 6));
     assert_eq!(status, Some(0), "{said}");
     let (status, said) = looked_at(text, "g", &a_time(Ctime, 5));
     assert_eq!(status, Some(1), "{said}");
+}
+
+#[test]
+fn one_worker_apart_has_lines_too() {
+    let text = "creat f\nopen 1 f rdwr\nchmod f 0600\ncreat g";
+    for (line, expected) in [(3, 0), (2, 1)] {
+        let (status, said) = looked_at(text, "f", &a_time(Ctime, line));
+        assert_eq!(status, Some(expected), "{said}");
+    }
 }
 
 #[test]

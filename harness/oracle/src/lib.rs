@@ -50,3 +50,4 @@ pub use difference::{Attribute, Difference, OpRef, Stage};
 pub use digest::digests;
 pub use judge::{Verdict, context, judge, reference};
 pub use legitimate::{LEGITIMATE, Legitimate};
+pub use trees::is_acl;

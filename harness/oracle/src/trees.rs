@@ -211,7 +211,9 @@ fn xattrs(
     }
 }
 
-/// POSIX ACLs, as ext4 lists them (`posix_acl_xattr_name`).
-pub(crate) fn is_acl(name: &str) -> bool {
+/// Whether an extended attribute is a POSIX ACL, as ext4 lists them
+/// (`posix_acl_xattr_name`).
+#[must_use]
+pub fn is_acl(name: &str) -> bool {
     name.starts_with("system.posix_acl_")
 }

@@ -1,16 +1,37 @@
-//@ tick <time.h>
-/* Wait for the clock's next tick: times taken from now on are later than any before. */
-static struct timespec tick(void)
+//@ later <time.h>
+static int later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+//@ next_tick <time.h>
+/* Wait until the clock by which files get their times is past this time. */
+static struct timespec next_tick(struct timespec past)
 {
 	const struct timespec pause = { 0, 100000 };
-	struct timespec before, now;
+	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &before);
 	do {
 		nanosleep(&pause, NULL);
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec == before.tv_sec && now.tv_nsec == before.tv_nsec);
+	} while (!later(&now, &past));
 	return now;
+}
+
+//@ tick <time.h>
+/*
+ * A time later than all taken before, and not later than any taken from now on.
+ * A file's may be finer than ticks (inode_set_ctime_current), and the kernel a
+ * tick behind what it shows to processes: that takes a second one.
+ */
+static struct timespec tick(void)
+{
+	struct timespec now, began;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	began = next_tick(now);
+	next_tick(began);
+	return began;
 }
 
 //@ stamps begin_lines <err.h> <sys/mman.h> <time.h>
@@ -37,9 +58,7 @@ static int line_of(const struct timespec *time)
 {
 	const struct timespec *next = stamps + 1;
 
-	while (next <= stamps + LINES + 1 && next->tv_sec &&
-	       (next->tv_sec < time->tv_sec ||
-		(next->tv_sec == time->tv_sec && next->tv_nsec <= time->tv_nsec)))
+	while (next <= stamps + LINES + 1 && next->tv_sec && !later(next, time))
 		next++;
 	return next - stamps - 1;
 }

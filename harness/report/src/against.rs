@@ -173,6 +173,7 @@ mod tests {
             run.console.push(Console {
                 finding,
                 case: None,
+                guest: None,
             });
             run
         };

@@ -3,6 +3,22 @@
 use crate::model::{FsckStatus, Kind, Problem, RunResult, Status};
 
 impl RunResult {
+    /// Fills in what follows from the rest: sums and exit code. Which guest
+    /// something is of says nothing where there was only one.
+    pub fn finish(&mut self) {
+        if self.guests < 2 {
+            let cases = self.cases.iter_mut().map(|case| &mut case.guest);
+            let console = self.console.iter_mut().map(|console| &mut console.guest);
+            let fsck = self.fsck.iter_mut().map(|fsck| &mut fsck.guest);
+            cases
+                .chain(console)
+                .chain(fsck)
+                .for_each(|guest| *guest = None);
+        }
+        self.operations = self.cases.iter().map(|case| case.operations).sum();
+        self.exit_code = self.exit_code();
+    }
+
     /// The exit code: the gravest thing that happened, in this order.
     ///
     /// | code | when |
@@ -41,10 +57,10 @@ impl RunResult {
         let complete = self.problem.is_none()
             && self.any_case(|status| matches!(status, Status::Passed | Status::Known))
             && !self.any_case(|status| matches!(status, Status::NotRun { .. }))
-            && self
+            && !self
                 .fsck
                 .iter()
-                .all(|fsck| fsck.status == FsckStatus::Clean);
+                .any(|fsck| matches!(fsck.status, FsckStatus::NotRun { .. }));
         if complete { 0 } else { 5 }
     }
 
@@ -102,6 +118,7 @@ mod tests {
         of_console.console.push(Console {
             finding: finding.clone(),
             case: None,
+            guest: None,
         });
         assert_eq!(of_console.exit_code(), expected);
 
@@ -114,14 +131,30 @@ mod tests {
     #[case(FsckStatus::Clean, 0)]
     #[case(FsckStatus::Errors, 1)]
     #[case(FsckStatus::NotRun { reason: "x".into() }, 5)]
+    #[case(FsckStatus::Skipped { reason: "x".into() }, 0)]
     fn of_fsck(#[case] status: FsckStatus, #[case] expected: u8) {
         let mut run = run(&[Status::Passed]);
         run.fsck.push(Fsck {
             image: "lower".into(),
+            guest: None,
             status,
             output: String::new(),
         });
         assert_eq!(run.exit_code(), expected);
+    }
+
+    #[rstest]
+    #[case::one(1, None)]
+    #[case::two(2, Some(1))]
+    fn which_guest_is_told_of_several(#[case] guests: u32, #[case] told: Option<u32>) {
+        let mut run = run(&[Status::Passed]);
+        run.guests = guests;
+        run.cases[0].guest = Some(1);
+        run.finish();
+        assert_eq!(run.cases[0].guest, told);
+        let text = serde_json::to_string(&run).unwrap();
+        assert_eq!(text.contains("\"guest\":1"), told.is_some());
+        assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), run);
     }
 
     #[rstest]

@@ -236,7 +236,11 @@ fn testcase(case: &CaseResult) -> Testcase {
         }
         Status::Failed | Status::Crashed | Status::Hung => {}
     }
-    let mut out: Vec<String> = Vec::new();
+    let mut out: Vec<String> = case
+        .guest
+        .map(|guest| format!("ran in guest {guest}"))
+        .into_iter()
+        .collect();
     if case.omitted > 0 {
         out.push(format!("{} further differences left out", case.omitted));
     }
@@ -286,22 +290,40 @@ fn whole_run(run: &RunResult) -> Vec<Testcase> {
     let console = run
         .console
         .iter()
-        .map(|console| of_finding(console.finding.clone()))
+        .map(|console| {
+            let mut finding = console.finding.clone();
+            let of = console
+                .guest
+                .map(|guest| format!("on guest {guest}'s console"));
+            finding.text.splice(0..0, of);
+            of_finding(finding)
+        })
         .collect();
     let mut cases = vec![case("end".into(), end), case("console".into(), console)];
     for fsck in &run.fsck {
         let said = match &fsck.status {
             FsckStatus::Clean => vec![],
             FsckStatus::NotRun { reason } => vec![error("not-run", format!("not run: {reason}"))],
+            FsckStatus::Skipped { reason } => vec![Said::Skipped(reason.clone())],
             FsckStatus::Errors => {
-                let title = format!("e2fsck found errors in the {} image", fsck.image);
+                let of = fsck.guest.map(|guest| format!(" of guest {guest}"));
+                let title = format!(
+                    "e2fsck found errors in the {} image{}",
+                    fsck.image,
+                    of.unwrap_or_default()
+                );
                 let signature = format!("fsck:{}", fsck.image);
                 let mut finding = Finding::new(Kind::Difference, signature, title);
                 finding.text = fsck.output.lines().map(str::to_owned).collect();
                 vec![Said::Failure(finding)]
             }
         };
-        cases.push(case(format!("fsck.{}", fsck.image), said));
+        // The first guest's keep their names, however many follow.
+        let name = match fsck.guest {
+            None | Some(1) => format!("fsck.{}", fsck.image),
+            Some(guest) => format!("fsck.{}.guest-{guest}", fsck.image),
+        };
+        cases.push(case(name, said));
     }
     cases
 }

@@ -162,6 +162,9 @@ pub struct CaseResult {
     /// How it ended.
     #[serde(flatten)]
     pub status: Status,
+    /// The guest it ran in, of several; the first is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
     /// What was found.
     pub findings: Vec<Finding>,
     /// Findings that were left out of `findings` for their number.
@@ -198,6 +201,7 @@ impl CaseResult {
             id: id.to_owned(),
             title: title.to_owned(),
             status,
+            guest: None,
             findings: Vec::new(),
             omitted: 0,
             operations: 0,
@@ -269,6 +273,9 @@ pub struct Console {
     pub finding: Finding,
     /// The case that was running.
     pub case: Option<String>,
+    /// The guest whose console it is, of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
 }
 
 /// How a file system check ended.
@@ -284,6 +291,12 @@ pub enum FsckStatus {
         /// Why.
         reason: String,
     },
+    /// It was not meant to run: the guest had not unmounted the image, for a
+    /// reason that is told elsewhere.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// The check of one image.
@@ -291,6 +304,9 @@ pub enum FsckStatus {
 pub struct Fsck {
     /// The image: `lower`, `ext4`.
     pub image: String,
+    /// The guest whose it was, of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
     /// How it ended.
     #[serde(flatten)]
     pub status: FsckStatus,
@@ -310,6 +326,11 @@ pub enum Problem {
     Crash(String),
 }
 
+/// Guests of a run that says nothing of them.
+fn one() -> u32 {
+    1
+}
+
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -327,10 +348,14 @@ pub struct RunResult {
     pub seed: u64,
     /// When it began, UTC, RFC 3339.
     pub started: String,
-    /// Milliseconds from the engine's start to the agent's answer.
+    /// Milliseconds from the engine's start to the agent's answer, of the first
+    /// guest.
     pub boot_ms: Option<u64>,
     /// Milliseconds in all.
     pub total_ms: u64,
+    /// Guests that came up.
+    #[serde(default = "one")]
+    pub guests: u32,
     /// Operations compared in all cases.
     pub operations: u64,
     /// The cases, in the order they were planned.
@@ -339,7 +364,7 @@ pub struct RunResult {
     pub console: Vec<Console>,
     /// The checks of the images.
     pub fsck: Vec<Fsck>,
-    /// Why it ended early.
+    /// Why it ended early, or how its last guest ended.
     pub problem: Option<Problem>,
     /// The run on another kernel it was held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -363,6 +388,7 @@ impl RunResult {
             started: now.to_string(),
             boot_ms: None,
             total_ms: 0,
+            guests: one(),
             operations: 0,
             cases: Vec::new(),
             console: Vec::new(),
@@ -371,12 +397,6 @@ impl RunResult {
             against: None,
             exit_code: 5,
         }
-    }
-
-    /// Fills in what follows from the rest: sums and exit code.
-    pub fn finish(&mut self) {
-        self.operations = self.cases.iter().map(|case| case.operations).sum();
-        self.exit_code = self.exit_code();
     }
 
     /// The scenarios, in the order of their first case.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use crate::model::{CaseResult, Finding, FsckStatus, Kind, Problem, RunResult, Status};
+use crate::model::{CaseResult, Finding, Fsck, FsckStatus, Kind, Problem, RunResult, Status};
 
 /// Lines one finding may take.
 pub const MAX_LINES: usize = 40;
@@ -56,27 +56,7 @@ pub fn render(run: &RunResult, style: Style) -> String {
     reasons(&mut out, run);
     findings(&mut out, run, style);
     excused(&mut out, run);
-    for fsck in &run.fsck {
-        match &fsck.status {
-            FsckStatus::Clean => line(&mut out, &format!("e2fsck {}: clean", fsck.image)),
-            FsckStatus::NotRun { reason } => {
-                line(
-                    &mut out,
-                    &format!("e2fsck {}: not run: {reason}", fsck.image),
-                );
-            }
-            FsckStatus::Errors => {
-                line(
-                    &mut out,
-                    &style.bad(&format!("e2fsck {}: errors", fsck.image)),
-                );
-                fsck.output
-                    .lines()
-                    .take(MAX_LINES - 1)
-                    .for_each(|l| line(&mut out, &format!("    {l}")));
-            }
-        }
-    }
+    checks(&mut out, run, style);
     if let Some(against) = &run.against {
         let other = &against.kernel;
         line(
@@ -166,6 +146,47 @@ fn table(out: &mut String, run: &RunResult, style: Style) {
     }
 }
 
+/// What e2fsck said. Of many guests those with one answer share a line.
+fn checks(out: &mut String, run: &RunResult, style: Style) {
+    let mut alike: Vec<(String, Vec<u32>)> = Vec::new();
+    for fsck in &run.fsck {
+        let said = match &fsck.status {
+            FsckStatus::Clean => format!("e2fsck {}: clean", fsck.image),
+            FsckStatus::NotRun { reason } | FsckStatus::Skipped { reason } => {
+                format!("e2fsck {}: not run: {reason}", fsck.image)
+            }
+            FsckStatus::Errors => continue,
+        };
+        match alike.iter_mut().find(|(known, _)| *known == said) {
+            Some((_, guests)) => guests.extend(fsck.guest),
+            None => alike.push((said, fsck.guest.into_iter().collect())),
+        }
+    }
+    for (said, guests) in alike {
+        let guests: Vec<String> = guests.iter().map(u32::to_string).collect();
+        let of = match &guests[..] {
+            [] => String::new(),
+            [guest] => format!(" (guest {guest})"),
+            guests => format!(" (guests {})", guests.join(", ")),
+        };
+        line(out, &format!("{said}{of}"));
+    }
+    let errors = |fsck: &&Fsck| fsck.status == FsckStatus::Errors;
+    for fsck in run.fsck.iter().filter(errors) {
+        let head = format!("e2fsck {}: errors{}", fsck.image, of_guest(fsck.guest));
+        line(out, &style.bad(&head));
+        fsck.output
+            .lines()
+            .take(MAX_LINES - 1)
+            .for_each(|l| line(out, &format!("    {l}")));
+    }
+}
+
+/// Which guest it is of, where there were several.
+fn of_guest(guest: Option<u32>) -> String {
+    guest.map_or_else(String::new, |guest| format!(" (guest {guest})"))
+}
+
 /// Why something did not run, once per reason.
 fn reasons(out: &mut String, run: &RunResult) {
     let mut reasons: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
@@ -190,6 +211,7 @@ fn reasons(out: &mut String, run: &RunResult) {
 struct Group<'a> {
     finding: &'a Finding,
     case: Option<&'a str>,
+    guest: Option<u32>,
     files: &'a [String],
     more: u64,
 }
@@ -199,14 +221,15 @@ fn findings(out: &mut String, run: &RunResult, style: Style) {
     let of_console = run
         .console
         .iter()
-        .map(|c| (&c.finding, c.case.as_deref(), [].as_slice()));
+        .map(|c| (&c.finding, c.case.as_deref(), c.guest, [].as_slice()));
     let of_cases = run.cases.iter().flat_map(|case: &CaseResult| {
+        let (id, files) = (Some(case.id.as_str()), case.files.as_slice());
         case.findings
             .iter()
-            .map(move |f| (f, Some(case.id.as_str()), case.files.as_slice()))
+            .map(move |f| (f, id, case.guest, files))
     });
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for (finding, case, files) in of_console.chain(of_cases) {
+    for (finding, case, guest, files) in of_console.chain(of_cases) {
         match groups
             .iter_mut()
             .find(|group| group.finding.signature == finding.signature)
@@ -215,6 +238,7 @@ fn findings(out: &mut String, run: &RunResult, style: Style) {
             None => groups.push(Group {
                 finding,
                 case,
+                guest,
                 files,
                 more: 0,
             }),
@@ -269,7 +293,8 @@ fn show(out: &mut String, group: &Group<'_>, style: Style) {
         .case
         .map(|case| format!(" in {case}"))
         .unwrap_or_default();
-    line(out, &style.bad(&format!("{kind}{case}")));
+    let head = format!("{kind}{case}{}", of_guest(group.guest));
+    line(out, &style.bad(&head));
     line(out, &format!("  {}", printable(title)));
     let footer = 1 + usize::from(!group.files.is_empty()) + usize::from(group.more > 0);
     let room = MAX_LINES - 3 - footer;
@@ -337,8 +362,12 @@ fn last(run: &RunResult, style: Style) -> String {
         .boot_ms
         .map(|ms| format!(", boot {}", seconds(ms)))
         .unwrap_or_default();
+    let guests = match run.guests {
+        0 | 1 => String::new(),
+        guests => format!(", {guests} guests"),
+    };
     let cost = format!(
-        "{} operations compared in {}{boot}",
+        "{} operations compared in {}{boot}{guests}",
         run.operations,
         seconds(run.total_ms)
     );

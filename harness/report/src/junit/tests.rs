@@ -130,6 +130,7 @@ fn what_concerns_the_whole_run_is_not_green_either() {
             run.console.push(Console {
                 finding,
                 case: None,
+                guest: None,
             });
         }),
         1
@@ -139,12 +140,56 @@ fn what_concerns_the_whole_run_is_not_green_either() {
             let status = FsckStatus::Errors;
             run.fsck.push(Fsck {
                 image: "lower".into(),
+                guest: None,
                 status,
                 output: "bad\n".into(),
             });
         }),
         1
     );
+}
+
+#[test]
+fn of_several_guests_each_thing_says_which() {
+    let mut run = testing::run(&[Status::Passed]);
+    run.guests = 2;
+    run.cases[0].guest = Some(2);
+    for guest in [1, 2] {
+        run.fsck.push(Fsck {
+            image: "lower".into(),
+            guest: Some(guest),
+            status: FsckStatus::Skipped { reason: "x".into() },
+            output: String::new(),
+        });
+        run.console.push(Console {
+            finding: Finding::new(Kind::Crash, "s", "t"),
+            case: None,
+            guest: Some(guest),
+        });
+    }
+    run.finish();
+    let elements = parse(&render(&run).unwrap());
+    let names: Vec<_> = elements
+        .iter()
+        .filter(|element| element.0 == "testcase")
+        .map(|case| attribute(case, "name"))
+        .collect();
+    let want = [
+        "rename.x",
+        "end",
+        "console",
+        "fsck.lower",
+        "fsck.lower.guest-2",
+    ];
+    assert_eq!(names, want);
+    let texts = |name: &str| {
+        let of = elements.iter().filter(|element| element.0 == name);
+        of.map(|element| element.2.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts("system-out"), ["ran in guest 2"]);
+    let errors = ["t\non guest 1's console", "t\non guest 2's console"];
+    assert_eq!(texts("error"), errors);
+    assert_eq!(attribute(&elements[0], "skipped"), "2");
 }
 
 proptest! {

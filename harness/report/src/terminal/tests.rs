@@ -1,5 +1,8 @@
 use super::*;
-use crate::{model::Console, testing};
+use crate::{
+    model::{Console, Fsck},
+    testing,
+};
 
 #[test]
 fn a_failed_run() {
@@ -47,6 +50,7 @@ fn a_finding_takes_its_lines_and_no_more() {
     run.console.push(Console {
         finding,
         case: None,
+        guest: None,
     });
     let before = render(&testing::run(&[Status::Passed]), Style::default())
         .lines()
@@ -107,4 +111,35 @@ fn a_run_held_against_another_says_what_is_known_and_gone() {
     run.leave_out_known(&other);
     let text = render(&run, Style::default());
     assert!(text.contains("    gone: rename.into-itself: rename:errno:EINVAL>0:trace:backed\n"));
+}
+
+#[test]
+fn of_several_guests_each_thing_says_which() {
+    let mut run = testing::failed();
+    run.guests = 3;
+    run.cases[1].guest = Some(2);
+    let skipped = || FsckStatus::Skipped {
+        reason: "the guest did not unmount it".into(),
+    };
+    for (guest, status) in [
+        (1, skipped()),
+        (2, FsckStatus::Clean),
+        (3, FsckStatus::Clean),
+        (3, FsckStatus::Errors),
+    ] {
+        run.fsck.push(Fsck {
+            image: "lower".into(),
+            guest: Some(guest),
+            status,
+            output: "bad\n".into(),
+        });
+    }
+    run.finish();
+    let text = render(&run, Style::default());
+    assert!(text.contains("\ndifference in rename.into-itself (guest 2)\n"));
+    let checks = "e2fsck lower: not run: the guest did not unmount it (guest 1)\n\
+                  e2fsck lower: clean (guests 2, 3)\n\
+                  e2fsck lower: errors (guest 3)\n    bad\n";
+    assert!(text.contains(checks), "{text}");
+    assert!(text.ends_with(", 3 guests\n"), "{text}");
 }

@@ -150,6 +150,9 @@ pub struct GuestArgs {
     /// Seconds a case may take [default: 300, with the debug profile 1800]
     #[arg(long, value_name = "S")]
     pub timeout: Option<NonZeroU64>,
+    /// Run no case in a second guest: the first that takes its guest down is the last
+    #[arg(long)]
+    pub fail_fast: bool,
     /// Also write the result as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

@@ -80,12 +80,13 @@ fn assert_reported(sandbox: &Sandbox, ended: &Ended, code: i32, words: &[&str]) 
     let run = fs::canonicalize(sandbox.path("output/latest")).unwrap();
     for file in [
         "console.log",
-        "lower.img",
         "traces/lookup.file.trace",
         "rules/lookup.file.toml",
     ] {
         assert!(run.join(file).is_file(), "{file} is missing");
     }
+    // A difference has its trace.
+    assert_eq!(run.join("lower.img").is_file(), matches!(code, 3 | 4));
     assert!(entries(&sandbox.path("sockets")).is_empty());
 
     let mut report = sandbox.lookback();
@@ -145,7 +146,8 @@ fn a_case_that_does_not_end_is_a_hang() {
     let ended = sandbox.end(command);
     let words = [
         "was not over after 1 s",
-        "not run: lookup.missing: the guest ended in lookup.file",
+        "hang in lookup.file (guest 1)",
+        "  and 1 more like it",
     ];
     assert_reported(&sandbox, &ended, 4, &words);
 }
@@ -178,4 +180,86 @@ fn a_result_that_cannot_be_copied_is_still_shown_and_kept() {
     ended.assert_one_line(5, &["can't write /dev/null/result.json: "]);
     assert!(ended.stdout.contains("lookup"), "{ended:?}");
     assert_eq!(result(&sandbox)["exit_code"], 3);
+}
+
+/// A guest that ends in its first case is followed by another, and what it left
+/// stays.
+#[test]
+fn a_run_goes_on_in_another_guest() {
+    let sandbox = Sandbox::new();
+    let script = "echo '[    1.500000] Kernel panic - not syncing: stack is corrupt' >&$console";
+    let mut command = run(&sandbox, &[ready(PROTOCOL, None)], script);
+    command.arg("lookup.missing");
+    let ended = sandbox.end(command);
+    let words = [
+        "crash in lookup.file (guest 1)",
+        "e2fsck lower: not run: the guest did not unmount it (guests 1, 2)",
+        ", 2 guests\n",
+    ];
+    assert_reported(&sandbox, &ended, 3, &words);
+    let result = result(&sandbox);
+    assert_eq!(result["guests"], 2);
+    for (index, guest) in [(0, 1), (1, 2)] {
+        assert_eq!(result["cases"][index]["status"], "crashed");
+        assert_eq!(result["cases"][index]["guest"], guest);
+    }
+    let run = fs::canonicalize(sandbox.path("output/latest")).unwrap();
+    for file in ["console.log", "qemu.stderr", "lower.img", "ext4.img"] {
+        assert!(run.join("guest-2").join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn with_fail_fast_it_does_not() {
+    let sandbox = Sandbox::new();
+    let mut command = run(&sandbox, &[ready(PROTOCOL, None)], "");
+    command.args(["lookup.missing", "--fail-fast"]);
+    let ended = sandbox.end(command);
+    let words = ["not run: lookup.missing: the guest ended in lookup.file"];
+    assert_reported(&sandbox, &ended, 3, &words);
+    assert_eq!(
+        result(&sandbox)["cases"][0]["guest"],
+        serde_json::Value::Null
+    );
+    let run = fs::canonicalize(sandbox.path("output/latest")).unwrap();
+    assert!(!run.join("guest-2").exists());
+}
+
+#[test]
+fn a_second_guest_that_does_not_come_up_ends_the_run_with_its_result() {
+    let sandbox = Sandbox::new();
+    // A guest that is there for the first time leaves a mark.
+    let script = "running; [ -e $dir/once ] && exec sleep 1000; \
+                  touch $dir/once; cat $dir/answers >&$control";
+    let frames = frame::encode(&ready(PROTOCOL, None)).unwrap();
+    sandbox.write("answers", frames);
+    let mut command = sandbox.run(script);
+    command.args(["lookup.missing", "lookup.nested", "--boot-timeout", "2"]);
+    let ended = sandbox.end(command);
+    let words = ["not run: lookup.", "guest 2 did not come up: no answer"];
+    assert_reported(&sandbox, &ended, 3, &words);
+    let run = fs::canonicalize(sandbox.path("output/latest")).unwrap();
+    let kept: Vec<_> = entries(&run.join("guest-2"));
+    let names: Vec<_> = kept.iter().filter_map(|path| path.file_name()).collect();
+    assert_eq!(names, ["console.log", "qemu.stderr"]);
+}
+
+#[test]
+fn an_interrupt_of_the_second_guest_clears_up_as_well() {
+    let sandbox = Sandbox::new();
+    let mut up = sandbox.milestone("up");
+    let script = "running; cat $dir/answers >&$control; \
+                  [ -e $dir/once ] && { echo $$ >$dir/up; exec sleep 1000; }; touch $dir/once";
+    let frames = frame::encode(&ready(PROTOCOL, None)).unwrap();
+    sandbox.write("answers", frames);
+    let mut command = sandbox.run(script);
+    command.arg("lookup.missing");
+    let running = sandbox.start(command);
+    up.reached();
+    assert_eq!(entries(&sandbox.path("sockets")).len(), 1);
+    running.signal(nix::sys::signal::Signal::SIGINT);
+    // Waits for the guest too.
+    assert_eq!(running.end().code(), 130);
+    assert!(entries(&sandbox.path("sockets")).is_empty());
+    assert!(!sandbox.path("output/latest").is_symlink());
 }

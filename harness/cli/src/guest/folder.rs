@@ -41,6 +41,15 @@ impl Folder {
         self.kept = true;
     }
 
+    /// Where a guest of the run has its files: the first has the directory
+    /// itself, the others have one each in it.
+    pub fn guest(&self, number: u32) -> Result<PathBuf, Failure> {
+        match number {
+            1 => Ok(self.path.clone()),
+            _ => self.directory(&format!("guest-{number}")),
+        }
+    }
+
     /// Makes a directory in it.
     pub fn directory(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.path.join(name);
@@ -104,6 +113,15 @@ mod tests {
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_339_800);
         assert_eq!(stamp(SystemTime::UNIX_EPOCH), "19700101T000000Z");
         assert_eq!(stamp(later), "20261122T093000Z");
+    }
+
+    #[test]
+    fn guests_do_not_share_a_directory() {
+        let output = tempfile::tempdir().unwrap();
+        let folder = Folder::create(output.path(), "1").unwrap();
+        assert_eq!(folder.guest(1).unwrap(), folder.path);
+        let second = folder.guest(2).unwrap();
+        assert!(second.is_dir() && second.ends_with("guest-2"));
     }
 
     #[test]

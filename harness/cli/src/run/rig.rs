@@ -2,7 +2,7 @@
 //! servers and sockets that are made for it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -28,6 +28,33 @@ use crate::{
 /// Memory of the guest: enough for KASAN's shadow and two page caches.
 const MEMORY_MIB: u32 = 1024;
 const CPUS: u32 = 2;
+
+/// What is made anew for each guest, in its directory.
+const BULK: [&str; 5] = [
+    "lower.img",
+    "ext4.img",
+    "share-backed",
+    "share-plain",
+    "initramfs.cpio",
+];
+
+/// Removes what was made for a guest, as far as it is there.
+pub fn remove_bulk(directory: &Path) -> Result<(), Failure> {
+    for path in BULK.map(|name| directory.join(name)) {
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::io("remove", path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// What every guest of a kernel has in common.
 #[derive(Debug)]
@@ -64,6 +91,11 @@ impl Parts {
             kernel: kernel?,
         })
     }
+
+    /// Makes the directory of a run that begins now.
+    pub fn folder(&self) -> Result<Folder, Failure> {
+        Folder::create(&self.output, &folder::stamp(SystemTime::now()))
+    }
 }
 
 /// A directory for sockets that is gone when this process is, by a signal, too;
@@ -87,18 +119,16 @@ pub struct Rig {
     pub servers: Servers,
     pub images: Ext4Pair,
     pub spec: GuestSpec,
-    pub folder: Folder,
 }
 
 impl Rig {
-    /// Makes what is made for each guest anew; one at a time has its sockets in
-    /// `sockets`.
-    pub fn build(parts: &Parts, sockets: &SocketDir) -> Result<Self, Failure> {
-        let folder = Folder::create(&parts.output, &folder::stamp(SystemTime::now()))?;
-        let images = ext4_pair(&folder.path, &parts.recipe)?;
-        let initramfs_path = folder.path.join("initramfs.cpio");
+    /// Makes what is made for each guest anew, in `directory`; one at a time has
+    /// its sockets in `sockets`.
+    pub fn build(parts: &Parts, sockets: &SocketDir, directory: &Path) -> Result<Self, Failure> {
+        let images = ext4_pair(directory, &parts.recipe)?;
+        let initramfs_path = directory.join("initramfs.cpio");
         initramfs(&parts.agent, &initramfs_path)?;
-        let servers = Servers::start(&folder, sockets)?;
+        let servers = Servers::start(directory, sockets)?;
         let disk = |path: &Path, serial: &str| Disk {
             path: path.to_owned(),
             serial: serial.to_owned(),
@@ -109,7 +139,7 @@ impl Rig {
             initramfs: initramfs_path,
             memory_mib: MEMORY_MIB,
             cpus: CPUS,
-            run_dir: folder.path.clone(),
+            run_dir: directory.to_owned(),
             control_port: PORT.to_owned(),
             disks: vec![
                 disk(&images.lower, DISK_LOWER),
@@ -122,24 +152,31 @@ impl Rig {
             servers,
             images,
             spec,
-            folder,
         })
     }
 
     /// Removes what every run makes anew.
     pub fn remove_bulk(&self) -> Result<(), Failure> {
-        for image in [&self.images.lower, &self.images.ext4] {
-            fs::remove_file(image).map_err(Failure::io("remove", image))?;
-        }
-        for name in ["share-backed", "share-plain", "initramfs.cpio"] {
-            self.folder.remove(name)?;
-        }
-        Ok(())
+        remove_bulk(&self.spec.run_dir)
     }
+}
 
-    /// Keeps of a run without a result what may say why it has none.
-    pub fn keep_logs(&mut self) -> Result<(), Failure> {
-        self.folder.keep();
-        self.remove_bulk()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logs_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["console.log", "lower.img"] {
+            fs::write(at(name), "").unwrap();
+        }
+        fs::create_dir(at("share-backed")).unwrap();
+        remove_bulk(dir.path()).unwrap();
+        remove_bulk(dir.path()).unwrap();
+        let left = fs::read_dir(dir.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["console.log"]);
     }
 }

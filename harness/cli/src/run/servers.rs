@@ -1,6 +1,10 @@
 //! The servers of the two shares.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use lookback_engine::{Share, SocketDir};
 use lookback_fs_backend::{Backend, BackendConfig, BackendHandle, Counters, Requests};
@@ -11,14 +15,13 @@ use lookback_wire::{
 
 use crate::{
     failure::Failure,
-    guest::folder::Folder,
     run::places::{PlaceError, Places},
 };
 
 /// Requests that a server keeps for a case's log: some 200 bytes each.
 const LOGGED: usize = 20_000;
 
-/// The servers of the two shares, each with a directory of the run.
+/// The servers of the two shares, each with a directory of the guest's.
 #[derive(Debug)]
 pub struct Servers {
     backed: BackendHandle,
@@ -41,20 +44,27 @@ pub enum Begun {
 impl Servers {
     /// Starts both. The backed share's root holds the two directories the
     /// guest expects there; the plain one's begins empty.
-    pub fn start(folder: &Folder, sockets: &SocketDir) -> Result<Self, Failure> {
+    pub fn start(directory: &Path, sockets: &SocketDir) -> Result<Self, Failure> {
+        let make = |name: &str| {
+            let path = directory.join(name);
+            match fs::create_dir_all(&path) {
+                Ok(()) => Ok(path),
+                Err(error) => Err(Failure::io("make the directory", path)(error)),
+            }
+        };
         for name in ["share-backed", "share-plain"] {
-            let path = folder.directory(name)?;
+            let path = make(name)?;
             // As on the guest's own file systems; the process's umask has no say.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
                 .map_err(Failure::io("set the mode of", &path))?;
         }
-        folder.directory(&format!("share-backed/{STACK}"))?;
-        folder.directory(&format!("share-backed/{OUTSIDE}"))?;
-        folder.directory(&format!("share-plain/{OUTSIDE}"))?;
+        make(&format!("share-backed/{STACK}"))?;
+        make(&format!("share-backed/{OUTSIDE}"))?;
+        make(&format!("share-plain/{OUTSIDE}"))?;
 
         let start = |tag: &str, offer_backing| {
-            let directory = folder.path.join(format!("share-{tag}"));
-            let mut config = BackendConfig::new(sockets.socket(tag), directory);
+            let shared = directory.join(format!("share-{tag}"));
+            let mut config = BackendConfig::new(sockets.socket(tag), shared);
             config.tag = Some(tag.to_owned());
             config.offer_backing = offer_backing;
             config.log_requests = LOGGED;
@@ -63,8 +73,8 @@ impl Servers {
         Ok(Self {
             backed: start(TAG_BACKED, true)?,
             plain: start(TAG_PLAIN, false)?,
-            backed_root: folder.path.join("share-backed"),
-            plain_root: folder.path.join("share-plain"),
+            backed_root: directory.join("share-backed"),
+            plain_root: directory.join("share-plain"),
         })
     }
 

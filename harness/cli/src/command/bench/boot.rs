@@ -15,7 +15,7 @@ use crate::{
     args::BenchBootArgs,
     command::bench::figures::Figures,
     failure::Failure,
-    guest::session::Session,
+    guest::{folder::Folder, session::Session},
     paths,
     run::{
         case,
@@ -85,6 +85,14 @@ struct Bench<'a> {
     limit: Duration,
 }
 
+/// A guest that is up.
+struct Started {
+    // In the order they end in.
+    session: Session,
+    rig: Rig,
+    folder: Folder,
+}
+
 impl Bench<'_> {
     /// Boots guests, and restores as many if the engine takes snapshots.
     fn engine(&self, engine: &dyn Engine) -> Result<Vec<Row>, Failure> {
@@ -94,12 +102,12 @@ impl Bench<'_> {
         };
         let mut snapshot = None;
         for _ in 0..self.runs {
-            let (mut session, rig) =
+            let mut guest =
                 self.start(&mut row, |rig| Session::boot(engine, &rig.spec, self.limit))?;
             if snapshot.is_none() {
-                snapshot = take(&mut session)?;
+                snapshot = take(&mut guest.session)?;
             }
-            end(session, rig)?;
+            end(guest)?;
         }
         let mut rows = vec![row];
         if let Some(snapshot) = snapshot {
@@ -108,11 +116,11 @@ impl Bench<'_> {
                 ..Row::default()
             };
             for _ in 0..self.runs {
-                let (mut session, rig) = self.start(&mut row, |rig| {
+                let mut guest = self.start(&mut row, |rig| {
                     Session::restore(engine, &snapshot, &rig.spec, self.limit)
                 })?;
-                self.prove(&mut session, &rig)?;
-                end(session, rig)?;
+                self.prove(&mut guest)?;
+                end(guest)?;
             }
             rows.push(row);
         }
@@ -124,18 +132,24 @@ impl Bench<'_> {
         &self,
         row: &mut Row,
         session: impl FnOnce(&Rig) -> Result<Session, Failure>,
-    ) -> Result<(Session, Rig), Failure> {
+    ) -> Result<Started, Failure> {
         let began = Instant::now();
-        let mut rig = Rig::build(self.parts, self.sockets)?;
+        let mut folder = self.parts.folder()?;
+        let rig = Rig::build(self.parts, self.sockets, &folder.path)?;
         match session(&rig) {
             Ok(session) => {
                 row.machine.add(session.machine_after);
                 row.ready.add(began.elapsed());
-                Ok((session, rig))
+                Ok(Started {
+                    session,
+                    rig,
+                    folder,
+                })
             }
             Err(failure) => {
                 if matches!(failure, Failure::NoAgent { .. }) {
-                    rig.keep_logs()?;
+                    folder.keep();
+                    rig.remove_bulk()?;
                 }
                 Err(failure)
             }
@@ -143,8 +157,9 @@ impl Bench<'_> {
     }
 
     /// A guest that is up early and wrong would be no figure.
-    fn prove(&self, session: &mut Session, rig: &Rig) -> Result<(), Failure> {
-        let played = case::run(&self.proof, session, &rig.servers, &rig.folder, PROOF_LIMIT)?;
+    fn prove(&self, guest: &mut Started) -> Result<(), Failure> {
+        let (session, servers) = (&mut guest.session, &guest.rig.servers);
+        let played = case::run(&self.proof, session, servers, &guest.folder, PROOF_LIMIT)?;
         let result = played.result;
         match result.status {
             Status::Passed => Ok(()),
@@ -172,9 +187,9 @@ fn take(session: &mut Session) -> Result<Option<Snapshot>, Failure> {
 }
 
 /// Ends a guest, which must unmount and reset as any other.
-fn end(session: Session, rig: Rig) -> Result<(), Failure> {
-    let (findings, problem) = session.power_off();
-    drop(rig);
+fn end(guest: Started) -> Result<(), Failure> {
+    let (findings, problem) = guest.session.power_off();
+    drop(guest.rig);
     match (findings.first(), problem) {
         (None, None) => Ok(()),
         (Some(finding), _) => Err(Failure::Agent(format!(

@@ -30,7 +30,9 @@ use crate::{
         session::{Ended, Session},
     },
     run::{
-        self, case, log, proof,
+        self, case,
+        end::{self, End},
+        guests, log, proof,
         rig::{Parts, Rig, sockets},
         served,
         servers::{Begun, Servers},
@@ -61,7 +63,8 @@ fn in_guest(args: &ExecArgs) -> Result<ExitCode, Failure> {
     let machine = &args.boot.machine;
     let choice = choose(machine.engine.into(), machine.tools.qemu.as_deref())?;
     let (sockets, heir) = sockets()?;
-    let mut rig = Rig::build(&parts, &sockets)?;
+    let mut folder = parts.folder()?;
+    let mut rig = Rig::build(&parts, &sockets, &folder.path)?;
     let host = host::serve_root(&sockets)?;
     rig.spec.shares.push(host::root_share(&host));
     let places = match rig.servers.begin_case(&stage.rules)? {
@@ -71,7 +74,7 @@ fn in_guest(args: &ExecArgs) -> Result<ExitCode, Failure> {
 
     let booting = Instant::now();
     let limit = Duration::from_secs(args.boot.boot_timeout.get());
-    let mut session = run::boot_guest(choice.engine.as_ref(), &mut rig, limit)?;
+    let mut session = guests::boot(choice.engine.as_ref(), &rig, &mut folder, limit)?;
     let boot = booting.elapsed();
     let ready = session.ready.clone();
     if args.arm == Arm::Backed
@@ -80,9 +83,9 @@ fn in_guest(args: &ExecArgs) -> Result<ExitCode, Failure> {
         let _ = session.power_off();
         return Err(lack);
     }
-    rig.folder.keep();
+    folder.keep();
     let kernel = run::kernel(&parts, &ready);
-    let mut result = RunResult::new(&rig.folder.id, choice.engine.name(), kernel, DEFAULT_SEED);
+    let mut result = RunResult::new(&folder.id, choice.engine.name(), kernel, DEFAULT_SEED);
     result.boot_ms = Some(u64::try_from(boot.as_millis()).unwrap_or(u64::MAX));
     let boot_findings = std::mem::take(&mut session.boot_findings);
     result.console = boot_findings.into_iter().map(of_console).collect();
@@ -94,10 +97,10 @@ fn in_guest(args: &ExecArgs) -> Result<ExitCode, Failure> {
     let own = back.ended.as_ref().map_or(UNABLE, host::own_status);
     let alive = back.case.ended == Ended::Done;
     case::conclude(&mut case, back.case, &session, limit);
-    run::finish(session, alive, &rig, &mut result);
+    End::of(session, alive, &rig.images).tell(&mut result, 1, true);
     drop(places);
     let (id, arms) = (&stage.case.id, &stage.case.arms);
-    let log = log::write(&rig.folder, id, arms, &journal, &rig.servers.requests())?;
+    let log = log::write(&folder, id, arms, &journal, &rig.servers.requests())?;
     case.files.push(log);
     result.cases.push(case);
     result.total_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -106,7 +109,7 @@ fn in_guest(args: &ExecArgs) -> Result<ExitCode, Failure> {
     let holds = result.exit_code == 0;
     if !holds {
         eprint!("{}", terminal::render(&result, terminal::Style::default()));
-        eprintln!("{}", rig.folder.path.display());
+        eprintln!("{}", folder.path.display());
     }
     // A reader that has seen enough is no failure; the command has its signal.
     let lost = back
@@ -116,7 +119,8 @@ fn in_guest(args: &ExecArgs) -> Result<ExitCode, Failure> {
         eprintln!("lookback: the command's output can't be passed on: {error}");
     }
     result.exit_code = status(result.exit_code, own, lost.is_some());
-    run::keep(&result, &rig, holds)?;
+    let bulky = holds.then_some(folder.path.as_path());
+    end::keep(&result, &folder, bulky)?;
     Ok(ExitCode::from(result.exit_code))
 }
 
@@ -161,6 +165,7 @@ fn of_console(finding: lookback_triage::Finding) -> Console {
     Console {
         finding: Finding::of_kernel(finding),
         case: None,
+        guest: None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     args::{EngineArg, MutantsArgs},
     command::mutants::verdict::{Catch, How, catches},
     failure::Failure,
+    run::rig,
 };
 
 /// The load that every mutant is run under besides its scenarios: fixed, so that what it finds is a
@@ -35,16 +36,6 @@ const FSSTRESS: [&str; 8] = [
 
 /// Seconds a guest may take to come up; two of them share the machine with a compiler.
 const BOOT_SECONDS: &str = "120";
-
-/// What a run of a guest's makes anew each time. Of a mutant's the result, the console and the
-/// traces are evidence enough.
-const BULK: [&str; 5] = [
-    "lower.img",
-    "ext4.img",
-    "share-backed",
-    "share-plain",
-    "initramfs.cpio",
-];
 
 /// What a guest is to do.
 #[derive(Debug, Clone, Copy)]
@@ -150,6 +141,8 @@ impl Guests {
         };
         command
             .args(&self.common)
+            // What a mutant's first crash leaves to say is not worth another guest.
+            .arg("--fail-fast")
             .args(["--kernel", subject.kernel])
             .args(["--profile", &subject.profile.to_string()])
             .args(["--timeout", &subject.seconds.to_string()])
@@ -227,24 +220,12 @@ fn without_result(code: u8, log: &Path) -> Ran {
     Ran::Judged(vec![catch], code)
 }
 
+/// Of a mutant's run the result, the console and the traces are evidence enough.
 fn remove_bulk(output: &Path) -> Result<(), Failure> {
-    let Ok(run) = fs::canonicalize(output.join("latest")) else {
-        return Ok(());
-    };
-    for path in BULK.map(|name| run.join(name)) {
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Failure::io("remove", path)(error));
-            }
-            _ => {}
-        }
+    match fs::canonicalize(output.join("latest")) {
+        Ok(run) => rig::remove_bulk(&run),
+        Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

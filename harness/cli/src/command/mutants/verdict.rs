@@ -212,9 +212,11 @@ mod tests {
         result.console.push(Console {
             finding: Finding::new(Kind::Leak, "s", "busy"),
             case: None,
+            guest: None,
         });
         result.fsck.push(Fsck {
             image: "lower".into(),
+            guest: None,
             status: FsckStatus::Errors,
             output: "bad\nvery bad".into(),
         });

@@ -119,7 +119,7 @@ impl<'g, 'a> Bench<'g, 'a> {
             shown.case.into_iter().chain(shown.end).collect()
         } else {
             if self.afresh {
-                self.guests.refresh();
+                self.guests.refresh()?;
             }
             self.guests.run(candidate, limit, self.order.kernels)?
         };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lookback_engine::{Engine, SocketDir};
-use lookback_report::{Finding, Kind, Problem, Status};
+use lookback_report::{Finding, Status};
 use lookback_scenario::Recording;
 use lookback_triage::Watcher;
 use lookback_wire::control::Arm;
@@ -11,10 +11,12 @@ use lookback_wire::control::Arm;
 use crate::{
     args::BootArgs,
     failure::Failure,
-    guest::session::Session,
     run::{
         self, case,
-        rig::{Parts, Rig},
+        course::Left,
+        end::of_problem,
+        guests::{self, Guest},
+        rig::Parts,
     },
 };
 
@@ -35,23 +37,9 @@ pub struct Shown {
 /// The guests that candidates run in, one after the other.
 #[derive(Debug)]
 pub struct Guests<'a> {
-    parts: &'a Parts,
-    engine: &'a dyn Engine,
-    sockets: &'a SocketDir,
+    guests: guests::Guests<'a>,
     boot: &'a BootArgs,
-    current: Option<Guest>,
     cases: u64,
-    /// How many there were.
-    pub booted: u64,
-}
-
-#[derive(Debug)]
-struct Guest {
-    // Ends before what it is made of.
-    session: Session,
-    rig: Rig,
-    /// What its kernel had said before the first case.
-    known: Vec<String>,
 }
 
 impl<'a> Guests<'a> {
@@ -61,21 +49,23 @@ impl<'a> Guests<'a> {
         engine: &'a dyn Engine,
         sockets: &'a SocketDir,
         boot: &'a BootArgs,
-    ) -> Self {
-        Self {
-            parts,
-            engine,
-            sockets,
+    ) -> Result<Self, Failure> {
+        let limit = Duration::from_secs(boot.boot_timeout.get());
+        Ok(Self {
+            guests: guests::Guests::new(parts, engine, sockets, limit)?,
             boot,
-            current: None,
             cases: 0,
-            booted: 0,
-        }
+        })
+    }
+
+    /// How many there were.
+    pub fn booted(&self) -> u32 {
+        self.guests.booted
     }
 
     /// The next candidate gets a fresh guest.
-    pub fn refresh(&mut self) {
-        self.current = None;
+    pub fn refresh(&mut self) -> Result<(), Failure> {
+        self.guests.take_current().map_or(Ok(()), discard)
     }
 
     /// What a candidate shows by its end. With `kernels` the kernel's log is
@@ -90,13 +80,11 @@ impl<'a> Guests<'a> {
         let mut guest = self.take(recording)?;
         let (mut findings, alive) = self.play(&mut guest, recording, limit)?;
         if alive && kernels {
-            add_new(&mut findings, guest.complaints()?);
+            add_new(&mut findings, complaints(&mut guest)?);
         }
-        // What is wrong with a kernel or its mounts would be with the next
-        // candidate's, too.
-        let clean = |finding: &Finding| finding.kind == Kind::Difference;
-        if alive && findings.iter().all(clean) {
-            self.current = Some(guest);
+        match Left::of(alive, &findings) {
+            Left::Fit => self.guests.put_back(guest),
+            Left::Tainted | Left::Gone => discard(guest)?,
         }
         Ok(findings)
     }
@@ -107,41 +95,29 @@ impl<'a> Guests<'a> {
         recording: &Recording,
         limit: Duration,
     ) -> Result<Shown, Failure> {
-        self.refresh();
+        self.refresh()?;
         let mut guest = self.take(recording)?;
         let began = Instant::now();
         let (mut case, mut alive) = self.play(&mut guest, recording, limit)?;
         let took = began.elapsed();
         let mut end = Vec::new();
         if alive {
-            add_new(&mut case, guest.complaints()?);
+            add_new(&mut case, complaints(&mut guest)?);
             alive = case.iter().all(|finding| finding.complaint.is_none());
         }
         if alive {
             let (complaints, problem) = guest.session.power_off();
             let all = complaints.into_iter().map(Finding::of_kernel);
             add_new(&mut end, all.chain(problem.map(of_problem)).collect());
+            guest.rig.remove_bulk()?;
+        } else {
+            discard(guest)?;
         }
         Ok(Shown { case, end, took })
     }
 
     fn take(&mut self, recording: &Recording) -> Result<Guest, Failure> {
-        let guest = match self.current.take() {
-            Some(guest) => guest,
-            None => {
-                let mut rig = Rig::build(self.parts, self.sockets)?;
-                let limit = Duration::from_secs(self.boot.boot_timeout.get());
-                let mut session = run::boot_guest(self.engine, &mut rig, limit)?;
-                self.booted += 1;
-                let known = std::mem::take(&mut session.boot_findings);
-                let known = known.into_iter().map(|finding| finding.signature).collect();
-                Guest {
-                    session,
-                    rig,
-                    known,
-                }
-            }
-        };
+        let guest = self.guests.take()?;
         if recording.arms.contains(&Arm::Backed)
             && let Some(lack) = run::no_extension(self.boot, &guest.session.ready)
         {
@@ -169,23 +145,27 @@ impl<'a> Guests<'a> {
     }
 }
 
-impl Guest {
-    /// What the kernel has complained about since the guest came up.
-    fn complaints(&mut self) -> Result<Vec<Finding>, Failure> {
-        let mut found = match self.session.kernel_log(LOG) {
-            Ok(text) => {
-                let mut watcher = Watcher::new();
-                let mut found = watcher.push(text.as_bytes());
-                found.extend(watcher.finish());
-                found
-            }
-            // It died after all.
-            Err(Failure::NoAgent { .. }) => std::mem::take(&mut self.session.boot_findings),
-            Err(failure) => return Err(failure),
-        };
-        found.retain(|finding| !self.known.contains(&finding.signature));
-        Ok(found.into_iter().map(Finding::of_kernel).collect())
-    }
+/// Ends a guest that nothing is kept of.
+fn discard(guest: Guest) -> Result<(), Failure> {
+    drop(guest.session);
+    guest.rig.remove_bulk()
+}
+
+/// What the kernel has complained about since the guest came up.
+fn complaints(guest: &mut Guest) -> Result<Vec<Finding>, Failure> {
+    let mut found = match guest.session.kernel_log(LOG) {
+        Ok(text) => {
+            let mut watcher = Watcher::new();
+            let mut found = watcher.push(text.as_bytes());
+            found.extend(watcher.finish());
+            found
+        }
+        // It died after all.
+        Err(Failure::NoAgent { .. }) => std::mem::take(&mut guest.session.boot_findings),
+        Err(failure) => return Err(failure),
+    };
+    found.retain(|finding| !guest.known.contains(&finding.signature));
+    Ok(found.into_iter().map(Finding::of_kernel).collect())
 }
 
 fn add_new(findings: &mut Vec<Finding>, more: Vec<Finding>) {
@@ -195,16 +175,6 @@ fn add_new(findings: &mut Vec<Finding>, more: Vec<Finding>) {
             .all(|known| known.signature != finding.signature)
         {
             findings.push(finding);
-        }
-    }
-}
-
-/// Why a guest did not end as it should.
-fn of_problem(problem: Problem) -> Finding {
-    match problem {
-        Problem::Hang(what) => Finding::new(Kind::Hang, "guest:end", what),
-        Problem::Crash(what) | Problem::Environment(what) => {
-            Finding::new(Kind::Crash, "guest:end", what)
         }
     }
 }

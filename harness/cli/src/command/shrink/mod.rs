@@ -84,7 +84,7 @@ pub fn shrink_case(args: &ShrinkArgs, given: impl Fn(&str) -> bool) -> Result<Ex
         boot.machine.tools.qemu.as_deref(),
     )?;
     println!("{}", choice.why);
-    let mut guests = Guests::new(&parts, choice.engine.as_ref(), &sockets, &boot);
+    let mut guests = Guests::new(&parts, choice.engine.as_ref(), &sockets, &boot)?;
 
     let began = Instant::now();
     let of_profile = match Profile::from(boot.profile) {
@@ -147,7 +147,7 @@ pub fn shrink_case(args: &ShrinkArgs, given: impl Fn(&str) -> bool) -> Result<Ex
     println!(
         "{operations} operations, now {}, in {runs} runs, {shown} of which showed it, by {} guests in {:.1} s",
         small.trace.len(),
-        guests.booted,
+        guests.booted(),
         began.elapsed().as_secs_f64()
     );
     println!("{}", args.out.display());

@@ -87,12 +87,16 @@ fn choose<'a>(
         .cases
         .iter()
         .flat_map(|case| case.findings.iter().map(|f| (Some(case.id.as_str()), f)));
-    // What the console showed while the guest ended belongs to the last case.
-    let last = result.cases.last().map(|case| case.id.as_str());
-    let of_console = result
-        .console
-        .iter()
-        .map(|console| (console.case.as_deref().or(last), &console.finding));
+    // What the console showed while a guest ended belongs to its last case.
+    let last = |guest: Option<u32>| {
+        let mut cases = result.cases.iter().rev();
+        let case = cases.find(|case| guest.is_none() || case.guest == guest);
+        case.map(|case| case.id.as_str())
+    };
+    let of_console = result.console.iter().map(|console| {
+        let case = console.case.as_deref().or_else(|| last(console.guest));
+        (case, &console.finding)
+    });
     let all: Vec<(&str, &Finding)> = of_cases
         .chain(of_console)
         .filter_map(|(case, finding)| Some((case?, finding)))
@@ -188,12 +192,26 @@ mod tests {
         result.console.push(Console {
             finding: finding(Kind::Crash, "oops: refcount"),
             case: None,
+            guest: None,
         });
         match (choose(&result, Some(signature)), expected) {
             (Ok((case, _)), Ok(expected)) => assert_eq!(case, expected),
             (Err(what), Err(expected)) => assert!(what.contains(expected), "{what}"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn the_end_of_a_guest_is_its_last_case_s() {
+        let mut result = result(&[("s.a", &[]), ("s.b", &[])]);
+        result.cases[0].guest = Some(1);
+        result.cases[1].guest = Some(2);
+        result.console.push(Console {
+            finding: finding(Kind::Leak, "busy"),
+            case: None,
+            guest: Some(1),
+        });
+        assert_eq!(choose(&result, None).unwrap().0, "s.a");
     }
 
     #[test]

@@ -12,7 +12,7 @@ const LINGER: usize = 24;
 /// Takes the console as it comes and gives back findings.
 ///
 /// A finding is given back when nothing more can belong to it: some lines after
-/// its end, or by [`Watcher::finish`]. [`Watcher::begun`] tells at once.
+/// its end, or by [`Watcher::settle`] or [`Watcher::finish`]. [`Watcher::begun`] tells at once.
 #[derive(Debug, Default)]
 pub struct Watcher {
     lines: Lines,
@@ -54,6 +54,21 @@ impl Watcher {
         }
         self.wake(&mut findings);
         findings
+    }
+
+    /// Gives back all that has begun, as far as it has come: for who can't wait
+    /// for what may follow. What then comes of a report that had not ended is
+    /// nobody's.
+    pub fn settle(&mut self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.close(&mut findings);
+        self.wake(&mut findings);
+        findings
+    }
+
+    /// Whether a report has begun that has not ended.
+    pub fn is_collecting(&self) -> bool {
+        self.open.is_some()
     }
 
     /// How many findings have begun so far, given back or not: a count that

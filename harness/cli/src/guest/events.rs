@@ -1,11 +1,15 @@
 //! One stream of everything a guest says: control messages and console findings.
 
 use std::{
+    collections::VecDeque,
     io::{BufReader, ErrorKind},
     os::unix::net::UnixStream,
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use lookback_triage::{Finding, Watcher};
@@ -15,6 +19,11 @@ use lookback_wire::{
 };
 
 use crate::guest::journal::Journal;
+
+/// How long a report on the console that has begun may take to end.
+const REPORT: Duration = Duration::from_millis(300);
+/// And how often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Something a guest did.
 #[derive(Debug)]
@@ -35,6 +44,9 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Events {
     receiver: Receiver<Event>,
+    /// Received, and to be told yet.
+    held: VecDeque<Event>,
+    watcher: Arc<Mutex<Watcher>>,
 }
 
 impl Events {
@@ -44,15 +56,56 @@ impl Events {
         let (sender, receiver) = mpsc::channel();
         let messages = sender.clone();
         let control = thread::spawn(move || listen_to_control(control, &messages));
-        thread::spawn(move || listen_to_console(&console, &journal, control, &sender));
-        Self { receiver }
+        let watcher = Arc::default();
+        let watched = Arc::clone(&watcher);
+        thread::spawn(move || listen_to_console(&console, &journal, &watched, control, &sender));
+        Self {
+            receiver,
+            held: VecDeque::new(),
+            watcher,
+        }
     }
 
     /// The next event; `None` if there is none by the deadline, or never will be.
-    pub fn next(&self, deadline: Instant) -> Option<Event> {
+    pub fn next(&mut self, deadline: Instant) -> Option<Event> {
+        if let Some(event) = self.held.pop_front() {
+            return Some(event);
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         self.receiver.recv_timeout(left).ok()
     }
+
+    /// What the kernel has complained about so far, of which some would be told
+    /// only when more of the console has been seen. `lag` is how far the console
+    /// may be behind.
+    pub fn settle(&mut self, lag: Duration) -> Vec<Finding> {
+        thread::sleep(lag);
+        let deadline = Instant::now() + REPORT;
+        let last = loop {
+            let mut watcher = lock(&self.watcher);
+            if !watcher.is_collecting() || Instant::now() > deadline {
+                break watcher.settle();
+            }
+            drop(watcher);
+            thread::sleep(LOOK);
+        };
+        let mut findings = Vec::new();
+        let mut others = std::mem::take(&mut self.held);
+        others.extend(self.receiver.try_iter());
+        for event in others {
+            match event {
+                Event::Finding(finding) => findings.push(*finding),
+                other => self.held.push_back(other),
+            }
+        }
+        findings.extend(last);
+        findings
+    }
+}
+
+fn lock(watcher: &Mutex<Watcher>) -> MutexGuard<'_, Watcher> {
+    // Whole between any two calls.
+    watcher.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
@@ -78,10 +131,11 @@ fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
 fn listen_to_console(
     console: &Receiver<Vec<u8>>,
     journal: &Journal,
+    watcher: &Mutex<Watcher>,
     control: JoinHandle<()>,
     to: &Sender<Event>,
 ) {
-    let mut watcher = Watcher::new();
+    // What the watcher gives back is sent before anybody else can ask it.
     let forward = |findings: Vec<Finding>| {
         findings
             .into_iter()
@@ -89,11 +143,13 @@ fn listen_to_console(
     };
     for chunk in console {
         journal.console(Instant::now(), &chunk);
+        let mut watcher = lock(watcher);
         if !forward(watcher.push(&chunk)) {
             return;
         }
     }
-    if forward(watcher.finish()) {
+    let told = forward(lock(watcher).finish());
+    if told {
         // Both streams end with the guest, in no order: without waiting, its
         // last message could come after the news of its end. A thread that
         // panicked has no more to say either.
@@ -113,15 +169,40 @@ mod tests {
     fn the_end_comes_after_the_last_message() {
         let (ours, mut guest) = UnixStream::pair().unwrap();
         let (console, chunks) = channel();
-        let events = Events::listen(ours, chunks, Journal::new(Instant::now()));
+        let mut events = Events::listen(ours, chunks, Journal::new(Instant::now()));
         drop(console);
         frame::write_frame(&mut guest, &FromGuest::Bye).unwrap();
         drop(guest);
         let deadline = Instant::now() + Duration::from_secs(60);
-        let next = || events.next(deadline);
+        let mut next = || events.next(deadline);
         assert!(matches!(next(), Some(Event::Message(FromGuest::Bye))));
         assert!(matches!(next(), Some(Event::ControlClosed(None))));
         assert!(matches!(next(), Some(Event::ConsoleClosed)));
         assert!(next().is_none());
+    }
+
+    #[test]
+    fn a_complaint_is_told_before_the_console_goes_on() {
+        let (ours, mut guest) = UnixStream::pair().unwrap();
+        let (console, chunks) = channel();
+        let mut events = Events::listen(ours, chunks, Journal::new(Instant::now()));
+        let report = "[    1.000000] ------------[ cut here ]------------\n\
+                      [    1.000000] WARNING: CPU: 0 PID: 1 at fs/fuse/dev.c:560 f+0x47/0x52\n\
+                      [    1.000000] ---[ end trace 0000000000000000 ]---\n";
+        console.send(report.as_bytes().to_vec()).unwrap();
+        frame::write_frame(&mut guest, &FromGuest::Bye).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut found = Vec::new();
+        while found.is_empty() && Instant::now() < deadline {
+            found = events.settle(LOOK);
+        }
+        assert_eq!(found.len(), 1);
+        assert!(events.settle(Duration::ZERO).is_empty());
+        drop((console, guest));
+        // And nothing else is lost.
+        let mut next = || events.next(deadline);
+        assert!(matches!(next(), Some(Event::Message(FromGuest::Bye))));
+        assert!(matches!(next(), Some(Event::ControlClosed(None))));
+        assert!(matches!(next(), Some(Event::ConsoleClosed)));
     }
 }

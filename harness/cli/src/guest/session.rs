@@ -20,6 +20,8 @@ use crate::{
 /// How long a guest that has said goodbye may take to be gone, and a dying one
 /// to print its last words.
 const LAST_WORDS: Duration = Duration::from_secs(30);
+/// How far the console of a guest may be behind what its agent says.
+const LAG: Duration = Duration::from_millis(10);
 /// Lines of the console shown when a guest does not come up.
 const TAIL: usize = 40;
 
@@ -176,7 +178,7 @@ impl Session {
             .try_clone()
             .map_err(Failure::io("use the control stream of", &spec.kernel))?;
         let journal = Journal::new(began);
-        let events = Events::listen(reader, console, journal.clone());
+        let mut events = Events::listen(reader, console, journal.clone());
         let mut boot_findings = Vec::new();
         // A guest that does not take it has ended, which its events tell.
         let line = Line::new(control);
@@ -224,8 +226,15 @@ impl Session {
                 }
                 None => format!("no answer from the agent within {} s", limit.as_secs()),
             };
-            return Err(no_agent(why, guest.as_mut(), &events, boot_findings, spec));
+            return Err(no_agent(
+                why,
+                guest.as_mut(),
+                &mut events,
+                boot_findings,
+                spec,
+            ));
         };
+        boot_findings.extend(events.settle(Duration::ZERO));
         Ok(Self {
             guest,
             line,
@@ -252,6 +261,8 @@ impl Session {
             match self.message(deadline, &mut back.findings) {
                 Ok(message) => {
                     if self.take(message, plan, &mut back) {
+                        // Or it would be the next case's.
+                        back.findings.extend(self.events.settle(LAG));
                         return back;
                     }
                 }
@@ -378,8 +389,8 @@ impl Session {
         false
     }
 
-    fn last_words(&self, findings: &mut Vec<Finding>) {
-        last_words(&self.events, findings);
+    fn last_words(&mut self, findings: &mut Vec<Finding>) {
+        last_words(&mut self.events, findings);
     }
 
     /// The last lines of the console.
@@ -444,7 +455,7 @@ impl Session {
 }
 
 /// Collects what the kernel still says until the console ends.
-fn last_words(events: &Events, findings: &mut Vec<Finding>) {
+fn last_words(events: &mut Events, findings: &mut Vec<Finding>) {
     let deadline = Instant::now() + LAST_WORDS;
     loop {
         match events.next(deadline) {
@@ -459,7 +470,7 @@ fn last_words(events: &Events, findings: &mut Vec<Finding>) {
 fn no_agent(
     why: String,
     guest: &mut dyn Guest,
-    events: &Events,
+    events: &mut Events,
     mut findings: Vec<Finding>,
     spec: &GuestSpec,
 ) -> Failure {

@@ -6,7 +6,7 @@ mod tracks;
 use std::path::Path;
 use std::time::Duration;
 
-use lookback_wire::control::{Arm, CLOCK_STEP, CasePlan, FromGuest, Phase};
+use lookback_wire::control::{Arm, CLOCK_STEP, CasePlan, FromGuest, Phase, case_is_over};
 use nix::errno::Errno;
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ use crate::backing::{self, BackingError};
 use crate::board::Board;
 use crate::clear;
 use crate::clock::{self, RealTime};
-use crate::console::say;
+use crate::console::{log, say};
 use crate::devfuse::{Daemon, Mounted, Seen};
 use crate::guest::{self, GuestError};
 use crate::mounts::BACKED;
@@ -94,6 +94,7 @@ pub fn run(plan: &CasePlan, board: &'static Board, port: &mut Port) -> Result<()
         micros: case.micros,
     };
     board.set_busy(false);
+    log(&case_is_over(&plan.id));
     port.send(&done)
 }
 

@@ -27,8 +27,8 @@ mod workers;
 use std::process::ExitCode;
 
 use board::Board;
-use console::say;
-use lookback_wire::control::{FromGuest, PROTOCOL, ToGuest};
+use console::{log, say};
+use lookback_wire::control::{FromGuest, PROTOCOL, READY, ToGuest};
 use nix::errno::Errno;
 use port::{Port, PortError};
 use thiserror::Error;
@@ -90,8 +90,8 @@ fn serve() -> Result<(), AgentError> {
                 port.send(&FromGuest::Shown)?;
             }
             Some(ToGuest::KernelLog) => {
-                let log = kernel_log::read().map_err(|error| error.to_string());
-                port.send(&FromGuest::Log(log))?;
+                let text = kernel_log::read().map_err(|error| error.to_string());
+                port.send(&FromGuest::Log(text))?;
             }
             Some(ToGuest::SetClock(time)) => {
                 if let Err(errno) = guest::set_clock(time) {
@@ -113,6 +113,7 @@ fn serve() -> Result<(), AgentError> {
 
 fn ready() -> FromGuest {
     let extension = backing::probe();
+    log(READY);
     FromGuest::Ready {
         protocol: PROTOCOL,
         release: guest::release(),

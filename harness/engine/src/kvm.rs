@@ -55,7 +55,7 @@ fn config(spec: &GuestSpec) -> Result<Config, Error> {
 fn cmdline(spec: &GuestSpec) -> String {
     // loglevel=5: warnings and worse. Each byte on the serial console takes two
     // exits to this process, which the chatter of a boot is not worth.
-    let line = "panic=-1 oops=panic loglevel=5 printk.time=1";
+    let line = "panic=-1 oops=panic loglevel=5 printk.time=1 printk.devkmsg=on";
     format!("{line} {}", spec.cmdline.trim())
 }
 

@@ -18,7 +18,17 @@ use crate::rules::{LookupRule, Rules};
 
 /// Changes with every incompatible change of this file; the agent of another
 /// build is refused by name.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
+
+/// What the agent has the kernel log before it says [`FromGuest::Ready`]: who
+/// has seen it on the console has seen all that was logged before.
+pub const READY: &str = "ready";
+
+/// The same, before [`FromGuest::CaseDone`].
+#[must_use]
+pub fn case_is_over(id: &str) -> String {
+    format!("case {id} is over")
+}
 
 /// Name of the virtio-serial port (`/sys/class/virtio-ports/*/name`).
 pub const PORT: &str = "lookback.control";

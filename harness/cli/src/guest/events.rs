@@ -5,7 +5,7 @@ use std::{
     io::{BufReader, ErrorKind},
     os::unix::net::UnixStream,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
@@ -20,10 +20,9 @@ use lookback_wire::{
 
 use crate::guest::journal::Journal;
 
-/// How long a report on the console that has begun may take to end.
-const REPORT: Duration = Duration::from_millis(300);
-/// And how often it is looked whether it has.
-const LOOK: Duration = Duration::from_millis(10);
+/// How long the console may take to come as far as the agent, and a report that
+/// has begun there to end.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// Something a guest did.
 #[derive(Debug)]
@@ -46,7 +45,22 @@ pub struct Events {
     receiver: Receiver<Event>,
     /// Received, and to be told yet.
     held: VecDeque<Event>,
-    watcher: Arc<Mutex<Watcher>>,
+    journal: Journal,
+    console: Arc<Console>,
+}
+
+/// What is made of the console.
+#[derive(Debug, Default)]
+struct Console {
+    watched: Mutex<Watched>,
+    /// More of it has been seen.
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    watcher: Watcher,
+    over: bool,
 }
 
 impl Events {
@@ -56,13 +70,18 @@ impl Events {
         let (sender, receiver) = mpsc::channel();
         let messages = sender.clone();
         let control = thread::spawn(move || listen_to_control(control, &messages));
-        let watcher = Arc::default();
-        let watched = Arc::clone(&watcher);
-        thread::spawn(move || listen_to_console(&console, &journal, &watched, control, &sender));
+        let listener = Listener {
+            journal: journal.clone(),
+            console: Arc::default(),
+            to: sender,
+        };
+        let seen = Arc::clone(&listener.console);
+        thread::spawn(move || listener.listen(&console, control));
         Self {
             receiver,
             held: VecDeque::new(),
-            watcher,
+            journal,
+            console: seen,
         }
     }
 
@@ -75,20 +94,18 @@ impl Events {
         self.receiver.recv_timeout(left).ok()
     }
 
-    /// What the kernel has complained about so far, of which some would be told
-    /// only when more of the console has been seen. `lag` is how far the console
-    /// may be behind.
-    pub fn settle(&mut self, lag: Duration) -> Vec<Finding> {
-        thread::sleep(lag);
-        let deadline = Instant::now() + REPORT;
-        let last = loop {
-            let mut watcher = lock(&self.watcher);
-            if !watcher.is_collecting() || Instant::now() > deadline {
-                break watcher.settle();
-            }
-            drop(watcher);
-            thread::sleep(LOOK);
+    /// What the kernel has complained about until it logged `line` for the agent,
+    /// of which some would be told only when more of the console has been seen.
+    pub fn settle(&mut self, line: &str) -> Vec<Finding> {
+        let behind = |seen: &mut Watched| {
+            let there = self.journal.has_logged(line) && !seen.watcher.is_collecting();
+            !there && !seen.over
         };
+        let seen = self.console.lock();
+        let waited = self.console.more.wait_timeout_while(seen, CATCH_UP, behind);
+        let (mut seen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let last = seen.watcher.settle();
+        drop(seen);
         let mut findings = Vec::new();
         let mut others = std::mem::take(&mut self.held);
         others.extend(self.receiver.try_iter());
@@ -103,9 +120,11 @@ impl Events {
     }
 }
 
-fn lock(watcher: &Mutex<Watcher>) -> MutexGuard<'_, Watcher> {
-    // Whole between any two calls.
-    watcher.lock().unwrap_or_else(PoisonError::into_inner)
+impl Console {
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        // Whole between any two calls.
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
@@ -128,34 +147,45 @@ fn listen_to_control(control: UnixStream, to: &Sender<Event>) {
     }
 }
 
-fn listen_to_console(
-    console: &Receiver<Vec<u8>>,
-    journal: &Journal,
-    watcher: &Mutex<Watcher>,
-    control: JoinHandle<()>,
-    to: &Sender<Event>,
-) {
-    // What the watcher gives back is sent before anybody else can ask it.
-    let forward = |findings: Vec<Finding>| {
-        findings
-            .into_iter()
-            .all(|finding| to.send(Event::Finding(Box::new(finding))).is_ok())
-    };
-    for chunk in console {
-        journal.console(Instant::now(), &chunk);
-        let mut watcher = lock(watcher);
-        if !forward(watcher.push(&chunk)) {
-            return;
+/// Who takes the console.
+struct Listener {
+    journal: Journal,
+    console: Arc<Console>,
+    to: Sender<Event>,
+}
+
+impl Listener {
+    fn listen(self, console: &Receiver<Vec<u8>>, control: JoinHandle<()>) {
+        let mut told = true;
+        for chunk in console {
+            told = self.see(|seen| {
+                self.journal.console(Instant::now(), &chunk);
+                seen.watcher.push(&chunk)
+            });
+            if !told {
+                break;
+            }
+        }
+        told &= self.see(|seen| {
+            seen.over = true;
+            seen.watcher.finish()
+        });
+        if told {
+            // Both streams end with the guest, in no order: without waiting, its
+            // last message could come after the news of its end. A thread that
+            // panicked has no more to say either.
+            let _ = control.join();
+            let _ = self.to.send(Event::ConsoleClosed);
         }
     }
-    let told = forward(lock(watcher).finish());
-    if told {
-        // Both streams end with the guest, in no order: without waiting, its
-        // last message could come after the news of its end. A thread that
-        // panicked has no more to say either.
-        let _ = control.join();
-        // Nobody listens any more if this fails, which is fine.
-        let _ = to.send(Event::ConsoleClosed);
+
+    /// Whoever asks the watcher next finds sent what it gave back before. False
+    /// if there is nobody any more to tell it.
+    fn see(&self, work: impl FnOnce(&mut Watched) -> Vec<Finding>) -> bool {
+        let mut seen = self.console.lock();
+        let mut findings = work(&mut seen).into_iter();
+        self.console.more.notify_all();
+        findings.all(|finding| self.to.send(Event::Finding(Box::new(finding))).is_ok())
     }
 }
 
@@ -181,25 +211,32 @@ mod tests {
         assert!(next().is_none());
     }
 
+    const WARNING: &str = "[    1.000000] ------------[ cut here ]------------\n\
+                           [    1.000000] WARNING: CPU: 0 PID: 1 at fs/fuse/dev.c:560 f+0x47/0x52\n";
+    const ITS_END: &str = "[    1.000000] ---[ end trace 0000000000000000 ]---\n";
+
     #[test]
-    fn a_complaint_is_told_before_the_console_goes_on() {
+    fn a_complaint_is_told_with_the_line_behind_it() {
         let (ours, mut guest) = UnixStream::pair().unwrap();
         let (console, chunks) = channel();
         let mut events = Events::listen(ours, chunks, Journal::new(Instant::now()));
-        let report = "[    1.000000] ------------[ cut here ]------------\n\
-                      [    1.000000] WARNING: CPU: 0 PID: 1 at fs/fuse/dev.c:560 f+0x47/0x52\n\
-                      [    1.000000] ---[ end trace 0000000000000000 ]---\n";
-        console.send(report.as_bytes().to_vec()).unwrap();
+        let print = |text: &str| console.send(text.as_bytes().to_vec()).unwrap();
+        print(WARNING);
+        print(ITS_END);
+        print("[    1.000100] lookback-agent: case a is over\n");
         frame::write_frame(&mut guest, &FromGuest::Bye).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let mut found = Vec::new();
-        while found.is_empty() && Instant::now() < deadline {
-            found = events.settle(LOOK);
-        }
-        assert_eq!(found.len(), 1);
-        assert!(events.settle(Duration::ZERO).is_empty());
+        assert_eq!(events.settle("case a is over").len(), 1);
+
+        // One that another processor is still printing.
+        print(WARNING);
+        print("[    1.000100] lookback-agent: case b is over\n");
+        print(ITS_END);
+        assert_eq!(events.settle("case b is over").len(), 1);
+
+        // The console's end ends the waiting, and nothing else is lost.
         drop((console, guest));
-        // And nothing else is lost.
+        assert!(events.settle("case c is over").is_empty());
+        let deadline = Instant::now() + Duration::from_secs(60);
         let mut next = || events.next(deadline);
         assert!(matches!(next(), Some(Event::Message(FromGuest::Bye))));
         assert!(matches!(next(), Some(Event::ControlClosed(None))));

@@ -106,6 +106,16 @@ impl Journal {
         (state.rows.iter().cloned().collect(), state.dropped)
     }
 
+    /// Whether the kernel has logged this line for the agent, since the beginning.
+    pub fn has_logged(&self, line: &str) -> bool {
+        let state = self.state();
+        let mut newest = state.rows.iter().rev();
+        newest.any(|row| {
+            let logged = row.text.split_once(AGENT);
+            row.source == Source::Kernel && logged.is_some_and(|(_, logged)| logged == line)
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Whole between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -168,6 +178,17 @@ mod tests {
         journal.mark("before".into());
         journal.begin("now".into());
         assert_eq!(texts(&journal), [(Source::Mark, "now".to_owned())]);
+    }
+
+    #[test]
+    fn what_the_agent_logs_is_found() {
+        let now = Instant::now();
+        let journal = Journal::new(now);
+        journal.console(now, b"[    0.3] lookback-agent: case a is over\r\n");
+        assert!(journal.has_logged("case a is over"));
+        assert!(!journal.has_logged("case a"));
+        journal.begin("case a begins".into());
+        assert!(!journal.has_logged("case a is over"));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use lookback_engine::{Engine, Guest, GuestSpec, Snapshot};
 use lookback_oracle::CaseRun;
 use lookback_report::Problem;
 use lookback_triage::Finding;
-use lookback_wire::control::{Arm, CasePlan, FromGuest, PROTOCOL, Served, ToGuest};
+use lookback_wire::control::{
+    Arm, CasePlan, FromGuest, PROTOCOL, READY, Served, ToGuest, case_is_over,
+};
 
 use crate::{
     failure::Failure,
@@ -20,8 +22,6 @@ use crate::{
 /// How long a guest that has said goodbye may take to be gone, and a dying one
 /// to print its last words.
 const LAST_WORDS: Duration = Duration::from_secs(30);
-/// How far the console of a guest may be behind what its agent says.
-const LAG: Duration = Duration::from_millis(10);
 /// Lines of the console shown when a guest does not come up.
 const TAIL: usize = 40;
 
@@ -234,7 +234,7 @@ impl Session {
                 spec,
             ));
         };
-        boot_findings.extend(events.settle(Duration::ZERO));
+        boot_findings.extend(events.settle(READY));
         Ok(Self {
             guest,
             line,
@@ -262,7 +262,8 @@ impl Session {
                 Ok(message) => {
                     if self.take(message, plan, &mut back) {
                         // Or it would be the next case's.
-                        back.findings.extend(self.events.settle(LAG));
+                        back.findings
+                            .extend(self.events.settle(&case_is_over(&plan.id)));
                         return back;
                     }
                 }

@@ -123,11 +123,17 @@ fn machine(args: &mut Arguments, spec: &GuestSpec, accel: Accel) {
 fn cmdline(spec: &GuestSpec, accel: Accel) -> String {
     // reboot=t: microvm has no power-off; a triple fault under -no-reboot ends
     // QEMU. panic=-1 takes that way at once, oops=panic keeps a damaged kernel
-    // from going on. printk.time=1 tells the kernel's lines from a program's.
-    let mut line = "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1".to_owned();
-    // Calibration and the clocksource watchdog compare clocks that a loaded host
-    // stops at different times.
-    line.push_str(&format!(" tsc_early_khz={} tsc=reliable", tsc::khz()));
+    // from going on. printk.time=1 tells the kernel's lines from a program's, and
+    // printk.devkmsg=on drops none that a program has it log.
+    let mut line = "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1 \
+                    printk.devkmsg=on"
+        .to_owned();
+    // Calibration, the clocksource watchdog and the timer's check compare clocks
+    // that a loaded host stops at different times.
+    line.push_str(&format!(
+        " tsc_early_khz={} tsc=reliable no_timer_check",
+        tsc::khz()
+    ));
     if accel == Accel::TcgSvm {
         // At each exit of a nested guest QEMU (7.2, do_vmexit()) clears a bit of
         // `interrupt_request` without its lock, and so may clear one that another
@@ -271,17 +277,17 @@ mod tests {
     #[case(Accel::TcgSvm)]
     fn tells_the_kernel_what_it_may_not_find_out(#[case] accel: Accel) {
         let line = &values(&spec(), accel, "-append")[0];
-        assert!(
-            line.starts_with(
-                "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1 "
-            )
-        );
+        assert!(line.starts_with(
+            "console=ttyS0 reboot=t panic=-1 oops=panic loglevel=7 printk.time=1 \
+                 printk.devkmsg=on "
+        ));
         assert!(
             line.ends_with(" nokaslr quiet"),
             "what is asked for comes last"
         );
         let khz = format!(" tsc_early_khz={} ", tsc::khz());
         assert!(line.contains(&khz), "{line}");
+        assert!(line.contains(" no_timer_check "), "{line}");
     }
 
     #[rstest]

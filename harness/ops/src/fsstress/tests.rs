@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::op::{Base, FileOp, LockOp, Locked, Op};
+use crate::op::{Base, FileOp, LockOp, Locked, MapOp, Op};
 use crate::trace;
 
 fn words(lines: &[Line]) -> BTreeSet<String> {
@@ -163,6 +163,29 @@ proptest! {
         let mut waits = Waits::default();
         for line in generate(seed, 1500, procs, Names::Shared, &mix) {
             waits.check(&line)?;
+        }
+    }
+
+    #[test]
+    fn no_lock_is_kept_by_a_mapping(seed: u64, procs in 1u16..4, mix in mixes()) {
+        let (mut locked, mut mapped) = (BTreeSet::new(), BTreeSet::new());
+        for line in generate(seed, 1500, procs, Names::Shared, &mix) {
+            match &line.op {
+                Op::Open { slot, .. } | Op::Close { slot } => {
+                    locked.remove(&(line.worker, *slot));
+                    mapped.remove(&(line.worker, *slot));
+                }
+                // Gives back what may be another file's by now.
+                Op::Lock(LockOp::Lease { lock: Locked::Not, .. }) => {}
+                Op::Lock(LockOp::Flock { slot, .. } | LockOp::Lease { slot, .. }) => {
+                    locked.insert((line.worker, *slot));
+                }
+                Op::Map(MapOp::Map { slot, .. }) => {
+                    mapped.insert((line.worker, *slot));
+                }
+                _ => {}
+            }
+            prop_assert!(locked.is_disjoint(&mapped), "{}", line);
         }
     }
 

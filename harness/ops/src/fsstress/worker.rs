@@ -20,7 +20,7 @@ use super::model::{Model, Node, User};
 use crate::op::{Base, FileOp, Line, Op, Path};
 use later::Later;
 use maps::{MAPS, Map};
-use slots::{SLOTS, Slot};
+use slots::{Kept, SLOTS, Slot};
 
 /// Bytes of a block of ext4, and of a page.
 const BLOCK: u64 = 4096;
@@ -40,6 +40,8 @@ pub(super) struct Worker {
 #[derive(Debug)]
 struct Own {
     slots: [Option<Slot>; SLOTS],
+    /// What was asked for since something was last put into each slot.
+    kept: [Kept; SLOTS],
     maps: [Option<Map>; MAPS],
     user: User,
     later: Later,
@@ -62,6 +64,7 @@ impl Worker {
             rng,
             own: Own {
                 slots: [None; SLOTS],
+                kept: [Kept::default(); SLOTS],
                 maps: [None; MAPS],
                 user: User::default(),
                 later,

@@ -51,19 +51,14 @@ impl Turn<'_> {
         })
     }
 
-    /// Never of what is mapped: a mapping keeps the lock when its slot is closed,
-    /// but one of a stacked file has only the lower file open
-    /// (`backing_file_mmap`), so that the lock is gone there.
     fn flock(&mut self, lock: Locked) -> Op {
-        let at = self.slot_where(|slot| slot.inode.is_some() && !slot.mapped);
+        let at = self.slot_kept(|slot, kept| slot.inode.is_some() && !kept.mapped);
         let slot = slot_number(at);
-        match &mut self.own.slots[at] {
-            Some(open) if !open.mapped => {
-                open.flocked = true;
-                Op::Lock(LockOp::Flock { slot, lock })
-            }
-            _ => Op::Fstat { slot },
+        if self.own.kept[at].mapped {
+            return Op::Fstat { slot };
         }
+        self.own.kept[at].locked = true;
+        Op::Lock(LockOp::Flock { slot, lock })
     }
 
     /// A lease of a file that has just been made. Of any other it depends on
@@ -75,7 +70,8 @@ impl Turn<'_> {
         let mode = self.pick(&[0o644, 0o666]);
         self.tree.add_file(&name, mode);
         let inode = self.tree.file(&name);
-        self.own.slots[at] = inode.map(Slot::to_read);
+        self.put(at, inode.map(Slot::to_read));
+        self.own.kept[at].locked = true;
         let lease = |lock| Op::Lock(LockOp::Lease { slot, lock });
         let held = self.pick(&[Locked::Shared, Locked::Exclusive]);
         let lines = self.rng.random_range(2..=LEASED);

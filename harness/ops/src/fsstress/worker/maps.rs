@@ -67,16 +67,13 @@ impl Turn<'_> {
 
     /// Part of a file and sometimes of what may become part of it.
     fn map(&mut self, at: usize) -> Op {
-        let slot = self.slot_where(|slot| slot.reads && slot.inode.is_some() && !slot.flocked);
-        // As with flock: the lock would stay with one and not with the other.
-        if self.own.slots[slot].is_some_and(|open| open.flocked) {
+        let slot = self.slot_kept(|slot, kept| slot.reads && slot.inode.is_some() && !kept.locked);
+        if self.own.kept[slot].locked {
             return Op::Fstat {
                 slot: slot_number(slot),
             };
         }
-        if let Some(open) = &mut self.own.slots[slot] {
-            open.mapped = true;
-        }
+        self.own.kept[slot].mapped = true;
         let open = self.own.slots[slot];
         let inode = open.and_then(|slot| slot.inode);
         let size = inode.map_or(0, |inode| self.tree.size(inode));

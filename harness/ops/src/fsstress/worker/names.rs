@@ -78,7 +78,7 @@ impl Turn<'_> {
         let mode = self.pick(&[0o644, 0o600, 0o666]);
         let writable = self.tree.get(&dir).is_some() && self.tree.opens(&dir, WRITE);
         let inode = writable.then(|| self.tree.new_inode(mode));
-        self.own.slots[at] = inode.map(Slot::of);
+        self.put(at, inode.map(Slot::of));
         let (off, len) = self.write_range(0);
         let seed = self.seed();
         let write = Op::Pwrite {

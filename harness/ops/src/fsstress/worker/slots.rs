@@ -41,9 +41,17 @@ pub(super) struct Slot {
     direct: bool,
     /// write(2) goes to the end.
     append: bool,
-    /// flock(2) was asked for.
-    pub flocked: bool,
-    /// A mapping keeps it open, or did.
+}
+
+/// What may go on with a file after its slot is closed. A mapping keeps the file,
+/// and that a lock or a lease; but one of a stacked file has only the lower file
+/// open (`backing_file_mmap`), so that there the lock is gone. No file has both,
+/// whether it is known to be open or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// flock(2) or a lease was asked for.
+    pub locked: bool,
+    /// A mapping was.
     pub mapped: bool,
 }
 
@@ -56,8 +64,6 @@ impl Slot {
             writes: true,
             direct: false,
             append: false,
-            flocked: false,
-            mapped: false,
         }
     }
 
@@ -72,6 +78,12 @@ impl Slot {
 impl Turn<'_> {
     pub(super) fn open_in(&self, slot: u16) -> Option<Slot> {
         self.own.slots.get(usize::from(slot)).copied().flatten()
+    }
+
+    /// This is what the slot has now, as far as it is known.
+    pub(super) fn put(&mut self, at: usize, open: Option<Slot>) {
+        self.own.slots[at] = open;
+        self.own.kept[at] = Kept::default();
     }
 
     pub(super) fn open(&mut self) -> Op {
@@ -130,14 +142,12 @@ impl Turn<'_> {
             writes: access != O_RDONLY && is_open,
             direct: flags & O_DIRECT != 0,
             append: flags & O_APPEND != 0,
-            flocked: false,
-            mapped: false,
         };
         let found = self.tree.get(&at).filter(|node| {
             let no_file = node.is_dir() && wanted & WRITE != 0;
             opens && !no_file
         });
-        self.own.slots[slot] = found.map(|_| open);
+        self.put(slot, found.map(|_| open));
         Op::Open {
             slot: slot_number(slot),
             path: path(&at),
@@ -148,9 +158,14 @@ impl Turn<'_> {
 
     /// A slot with something open that suits, most often.
     pub(super) fn slot_where(&mut self, suits: impl Fn(&Slot) -> bool) -> usize {
-        let suited: Vec<_> = (0..SLOTS)
-            .filter(|at| self.own.slots[*at].as_ref().is_some_and(&suits))
-            .collect();
+        self.slot_kept(|slot, _| suits(slot))
+    }
+
+    /// The same, by what was asked for since, too.
+    pub(super) fn slot_kept(&mut self, suits: impl Fn(&Slot, Kept) -> bool) -> usize {
+        let own = &self.own;
+        let suits = |at: &usize| own.slots[*at].is_some_and(|slot| suits(&slot, own.kept[*at]));
+        let suited: Vec<_> = (0..SLOTS).filter(suits).collect();
         if suited.is_empty() || self.rng.random_bool(0.05) {
             self.rng.random_range(0..SLOTS)
         } else {
@@ -171,7 +186,7 @@ impl Turn<'_> {
         let slot = slot_number(at);
         match kind {
             Kind::Close => {
-                self.own.slots[at] = None;
+                self.put(at, None);
                 Op::Close { slot }
             }
             Kind::Pwrite => {

@@ -18,8 +18,8 @@ PACKAGES += linux-source-6.12
 unexport LINUX_SRC
 endif
 
-.PHONY: all build deps kernel baseline test vm-test kvm-test soak disabled-test series mutants lint \
-	clean help
+.PHONY: all build deps kernel baseline test vm-test kvm-test soak shrink-test disabled-test series \
+	mutants lint clean help
 
 all: build
 
@@ -28,6 +28,7 @@ help:
 	@echo 'make vm-test   all scenarios in a guest, compared with plain ext4'
 	@echo 'make kvm-test  some of them on KVM, in a guest that has KVM: needs none here'
 	@echo 'make soak      a million generated operations on shared names, with KASAN'
+	@echo 'make shrink-test  from a load that meets a known defect to a C program that shows it'
 	@echo 'make mutants   known defects brought back one at a time: who notices'
 	@echo 'make series    checkpatch.pl on each patch of the series, a build of each prefix'
 	@echo 'make disabled-test  plain virtiofs with the series compiled out, against'
@@ -82,6 +83,13 @@ SOAK_JOBS ?= 2
 soak: build
 	$(LOOKBACK) kernel build --profile kasan
 	tools/soak $(LOOKBACK) target/lookback/soak $(SOAK_SEED) $(SOAK_ROUNDS) $(SOAK_JOBS)
+
+# The way of docs/fsstress-crashes.md, on kernels with a known defect: an oops, a
+# difference and a warning. SHRINK_SEED instead of a random one.
+SHRINK_MUTANTS ?= d20-directory-ctime d29-rdev-undecoded d32-setattr-missing
+SHRINK_SEED ?=
+shrink-test: build kernel
+	tools/shrink-test $(LOOKBACK) target/lookback/shrink-test "$(SHRINK_SEED)" $(SHRINK_MUTANTS)
 
 # Compiled out, the series changes nothing: the same cases end the same way as
 # without it, and both runs are clean.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{Uid, geteuid, seteuid};
 
 use crate::guest;
 
@@ -46,14 +45,5 @@ impl RealTime {
 /// Those of clock_settime(2) and setresuid(2).
 pub fn set(second: i64) -> nix::Result<()> {
     let time = Duration::from_secs(u64::try_from(second).map_err(|_| Errno::EINVAL)?);
-    match guest::set_clock(time) {
-        Err(Errno::EPERM) => {
-            let user = geteuid();
-            seteuid(Uid::from_raw(0))?;
-            let set = guest::set_clock(time);
-            seteuid(user)?;
-            set
-        }
-        result => result,
-    }
+    guest::as_root(|| guest::set_clock(time))
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Uid, geteuid, seteuid};
 use thiserror::Error;
 
 /// Page cache, and dentries and inodes (Documentation/admin-guide/sysctl/vm.rst).
@@ -154,5 +155,22 @@ pub fn reset() -> Errno {
     match reboot(RebootMode::RB_AUTOBOOT) {
         Err(errno) => errno,
         Ok(never) => match never {},
+    }
+}
+
+/// Do what the process's user may not do, if it can become root again.
+///
+/// # Errors
+/// Those of `work` and setresuid(2).
+pub fn as_root<T>(work: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
+    match work() {
+        Err(Errno::EPERM) => {
+            let user = geteuid();
+            seteuid(Uid::from_raw(0))?;
+            let done = work();
+            seteuid(user)?;
+            done
+        }
+        done => done,
     }
 }

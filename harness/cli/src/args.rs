@@ -147,6 +147,9 @@ pub struct BootArgs {
 pub struct GuestArgs {
     #[command(flatten)]
     pub boot: BootArgs,
+    /// Run the cases on this kernel first, and tell only what it does not show
+    #[arg(long, value_name = "NAME|FILE")]
+    pub against: Option<String>,
     /// Seconds a case may take [default: 300, with the debug profile 1800]
     #[arg(long, value_name = "S")]
     pub timeout: Option<NonZeroU64>,
@@ -190,9 +193,6 @@ pub struct RunArgs {
     /// The arms to run on; cases that are left with nothing to compare are skipped
     #[arg(long, value_delimiter = ',', value_name = "ARM,...")]
     pub arms: Option<Vec<Arm>>,
-    /// Run the cases on this kernel first, and tell only what it does not show
-    #[arg(long, value_name = "NAME|FILE")]
-    pub against: Option<String>,
     #[command(flatten)]
     pub guest: GuestArgs,
 }

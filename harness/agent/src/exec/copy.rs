@@ -4,10 +4,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use lookback_ops::{FileOp, Path, Value};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, SpliceFFlags, copy_file_range, splice};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, copy_file_range, fcntl, splice};
+use nix::sys::stat::fstat;
 use nix::unistd::pipe;
 
-use super::{At, Done, World, nothing};
+use super::{At, Done, Failed, World, nothing};
+use crate::guest;
 
 /// What a pipe holds (F_GETPIPE_SZ of a new one).
 const PIPE: u64 = 64 << 10;
@@ -101,9 +103,26 @@ impl World {
         work: impl FnOnce(&OwnedFd, &OwnedFd) -> Done,
     ) -> Done {
         self.with_open(from, OFlag::O_RDONLY, |from| {
-            self.with_open(to, OFlag::O_WRONLY, |to| work(from, to))
+            self.with_open(to, OFlag::O_WRONLY, |to| {
+                leave_atime(from, to)?;
+                work(from, to)
+            })
         })
     }
+}
+
+/// Of one file that is read and written by the same line, atime stays as it is.
+/// It would be a tick of the clock later than mtime, or the same, as it happens,
+/// and that decides whether the next line that reads sets it
+/// (`relatime_need_update`, fs/inode.c).
+fn leave_atime(from: &OwnedFd, to: &OwnedFd) -> Result<(), Failed> {
+    let [a, b] = [fstat(from).at("fstat")?, fstat(to).at("fstat")?];
+    if (a.st_dev, a.st_ino) != (b.st_dev, b.st_ino) {
+        return Ok(());
+    }
+    let flags = OFlag::from_bits_retain(fcntl(from, FcntlArg::F_GETFL).at("fcntl")?);
+    let set = || fcntl(from, FcntlArg::F_SETFL(flags | OFlag::O_NOATIME));
+    guest::as_root(set).at("fcntl").map(drop)
 }
 
 /// fallocate(2) itself: nix refuses modes it has no name for.
@@ -193,4 +212,27 @@ fn through_a_pipe(from: &OwnedFd, to: &OwnedFd, off: u64, len: u64) -> Done {
         }
     }
     Ok((done.cast_signed(), Value::None))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_written_too_keeps_its_atime() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name| dir.path().join(name);
+        let write = |name| OwnedFd::from(File::create(at(name)).unwrap());
+        let (one, other) = (write("one"), write("other"));
+        std::fs::hard_link(at("one"), at("link")).unwrap();
+        let leaves = |to: &OwnedFd| {
+            let from = OwnedFd::from(File::open(at("link")).unwrap());
+            leave_atime(&from, to).unwrap();
+            fcntl(&from, FcntlArg::F_GETFL).unwrap() & libc::O_NOATIME != 0
+        };
+        assert!(leaves(&one));
+        assert!(!leaves(&other));
+    }
 }

@@ -51,7 +51,7 @@ pub fn scenarios(args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     let plans = Library::load(&directory)?.plans(&args.scenarios, &overrides)?;
     let seed = args.seed.unwrap_or(DEFAULT_SEED);
-    run_against(plans, seed, &args.guest, args.against.as_deref())
+    run(plans, seed, &args.guest)
 }
 
 /// `lookback fsstress`.
@@ -92,24 +92,14 @@ pub fn check_arms(arms: &[Arm]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs cases in guests, prints and keeps the result.
-pub fn run(plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
-    run_against(plans, seed, args, None)
-}
-
-/// As [`run`]; with another kernel, runs the cases on that first and tells only
-/// what it does not show.
-fn run_against(
-    mut plans: Vec<Plan>,
-    seed: u64,
-    args: &GuestArgs,
-    other: Option<&str>,
-) -> Result<ExitCode, Failure> {
+/// Runs cases in guests, prints and keeps the result. With another kernel to
+/// hold against, runs them on that first and tells only what it does not show.
+pub fn run(mut plans: Vec<Plan>, seed: u64, args: &GuestArgs) -> Result<ExitCode, Failure> {
     if !nix::unistd::geteuid().is_root() && leave_plain_out(&mut plans) {
         println!("{PLAIN_NEEDS_ROOT}");
     }
     let (sockets, _) = sockets()?;
-    let other = other
+    let other = (args.against.as_ref())
         .map(|kernel| {
             let mut args = args.clone();
             kernel.clone_into(&mut args.boot.kernel);

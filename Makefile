@@ -24,7 +24,7 @@ endif
 all: build
 
 help:
-	@echo 'make test      every test that needs no guest, and two short guest runs'
+	@echo 'make test      every test that needs no guest, and four short guest runs'
 	@echo 'make vm-test   all scenarios in a guest, compared with plain ext4'
 	@echo 'make kvm-test  some of them on KVM, in a guest that has KVM: needs none here'
 	@echo 'make soak      a million generated operations on shared names, with KASAN'
@@ -58,6 +58,8 @@ test: build kernel
 	$(CARGO) test --workspace --locked
 	$(LOOKBACK) run lookup
 	tools/expect-status 7 $(LOOKBACK) exec -- sh -c 'exit 7'
+	tools/same-digests $(LOOKBACK) target/lookback/same-digests \
+		--workers in-turn --procs 4 --ops 1000 --arms backed,ext4
 
 # A kernel without the extension must be refused, not passed; the run of all
 # scenarios comes last, so that target/lookback/latest is that one.

@@ -200,7 +200,7 @@ pub struct RunArgs {
 #[derive(Debug, clap::Args)]
 pub struct FsstressArgs {
     /// Seed of the load
-    #[arg(long, default_value_t = lookback_scenario::DEFAULT_SEED, value_name = "N")]
+    #[arg(short, long, default_value_t = lookback_scenario::DEFAULT_SEED, value_name = "N")]
     pub seed: u64,
     /// Operations of all processes together
     #[arg(long, default_value = "10000", value_name = "N")]
@@ -209,7 +209,7 @@ pub struct FsstressArgs {
     #[arg(long, default_value = "1", value_name = "N")]
     pub rounds: NonZeroU32,
     /// Processes
-    #[arg(long, default_value = "1", value_name = "P")]
+    #[arg(short, long, default_value = "1", value_name = "P")]
     pub procs: NonZeroU16,
     /// `apart`: at once, each in a directory of its own. `in-turn`: on shared names, one operation at a
     /// time, in the list's order. `free`: on shared names, at once

@@ -108,12 +108,14 @@ impl Journal {
 
     /// Whether the kernel has logged this line for the agent, since the beginning.
     pub fn has_logged(&self, line: &str) -> bool {
+        // Whatever else is printed may have begun the line.
+        let logged = format!("{AGENT}{line}");
         let state = self.state();
-        let mut newest = state.rows.iter().rev();
-        newest.any(|row| {
-            let logged = row.text.split_once(AGENT);
-            row.source == Source::Kernel && logged.is_some_and(|(_, logged)| logged == line)
-        })
+        state
+            .rows
+            .iter()
+            .rev()
+            .any(|row| row.text.ends_with(&logged))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -189,6 +191,11 @@ mod tests {
         assert!(!journal.has_logged("case a"));
         journal.begin("case a begins".into());
         assert!(!journal.has_logged("case a is over"));
+        journal.console(
+            now,
+            b"lookback-agent: one[    0.4] lookback-agent: case a is over\n",
+        );
+        assert!(journal.has_logged("case a is over"));
     }
 
     #[test]

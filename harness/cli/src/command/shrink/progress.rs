@@ -1,9 +1,12 @@
 //! How shrinking shows: a line that changes on a terminal, lines elsewhere.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lookback_scenario::{Recording, shrink::Stage};
+
+/// Without a terminal: how long nothing may be said.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// How shrinking shows.
 #[derive(Debug)]
@@ -12,8 +15,9 @@ pub struct Shrinking {
     stage: Option<Stage>,
     /// Operations of the trace and of the setup that are left.
     left: (usize, usize),
-    /// Without a terminal: how many were left when that was last printed.
+    /// Without a terminal: how many were left when that was last printed, and when.
     told: usize,
+    told_at: Instant,
     runs: u64,
     shown: u64,
 }
@@ -32,6 +36,7 @@ impl Shrinking {
             stage: None,
             left,
             told: left.0,
+            told_at: Instant::now(),
             runs: 0,
             shown: 0,
         }
@@ -47,6 +52,9 @@ impl Shrinking {
     pub fn ran(&mut self, shown: bool) {
         self.runs += 1;
         self.shown += u64::from(shown);
+        if self.told_at.elapsed() >= SILENCE {
+            self.tell();
+        }
         self.show();
     }
 
@@ -54,11 +62,19 @@ impl Shrinking {
     pub fn kept(&mut self, recording: &Recording) {
         self.left = (recording.trace.len(), recording.setup.len());
         // Not each of hundreds.
-        if self.bar.is_hidden() && self.left.0 <= self.told / 2 {
-            self.told = self.left.0;
-            eprintln!("{}", self.text());
+        if self.left.0 <= self.told / 2 {
+            self.tell();
         }
         self.show();
+    }
+
+    /// Without a terminal, on a line of its own.
+    fn tell(&mut self) {
+        self.told = self.left.0;
+        self.told_at = Instant::now();
+        if self.bar.is_hidden() {
+            eprintln!("{}", self.text());
+        }
     }
 
     /// Says something that stays.

@@ -98,10 +98,11 @@ fn what_the_server_says(#[case] id: &str, #[case] change: Change, #[case] excuse
 #[case::mtime(0o010_644, Arm::Backed, |n: &mut Node| n.stat.mtime.0 -= 1000, true)]
 #[case::ctime(0o010_644, Arm::Devfuse, |n: &mut Node| n.stat.ctime.0 -= 1000, true)]
 #[case::atime(0o010_644, Arm::Backed, |n: &mut Node| n.stat.atime.0 -= 1000, true)]
-#[case::later(0o010_644, Arm::Backed, |n: &mut Node| n.stat.mtime.0 += 1000, false)]
+#[case::set_before(0o010_644, Arm::Backed, |n: &mut Node| n.stat.mtime.0 += 1000, true)]
+#[case::later(0o010_644, Arm::Backed, |n: &mut Node| n.stat.ctime.0 += 1000, false)]
 #[case::mode(0o010_644, Arm::Backed, |n: &mut Node| n.stat.mode = 0o010_600, false)]
 #[case::file(0o100_644, Arm::Backed, |n: &mut Node| n.stat.mtime.0 -= 1000, false)]
-#[case::of_the_reference(0o010_644, Arm::Ext4, |n: &mut Node| n.stat.mtime.0 -= 1000, false)]
+#[case::of_the_reference(0o010_644, Arm::Ext4, |n: &mut Node| n.stat.ctime.0 -= 1000, false)]
 fn times_of_a_fifo(
     #[case] mode: u32,
     #[case] arm: Arm,

@@ -1,10 +1,12 @@
 //! io_uring(7), one request at a time.
 
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use io_uring::{IoUring, opcode, squeue, types::Fd};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
 
 /// Room for requests: one is enough, and two is the kernel's least.
 const ENTRIES: u32 = 2;
@@ -32,6 +34,7 @@ impl Ring {
     /// # Errors
     /// The request's own.
     pub fn read(&mut self, fd: &OwnedFd, into: &mut [u8], off: i64) -> nix::Result<usize> {
+        must_not_wait(fd, PollFlags::POLLIN)?;
         let read = opcode::Read::new(Fd(fd.as_raw_fd()), into.as_mut_ptr(), length(into));
         // SAFETY: `into` may be written to, and is not given up before the request has ended.
         unsafe { self.request(&read.offset(off.cast_unsigned()).build()) }
@@ -42,6 +45,7 @@ impl Ring {
     /// # Errors
     /// The request's own.
     pub fn write(&mut self, fd: &OwnedFd, bytes: &mut [u8], off: i64) -> nix::Result<usize> {
+        must_not_wait(fd, PollFlags::POLLOUT)?;
         let write = opcode::Write::new(Fd(fd.as_raw_fd()), bytes.as_ptr(), length(bytes));
         // SAFETY: `bytes` is not given up before the request has ended.
         unsafe { self.request(&write.offset(off.cast_unsigned()).build()) }
@@ -67,6 +71,18 @@ impl Ring {
             }
         }
     }
+}
+
+/// EAGAIN where read(2) and write(2) of a file opened with O_NONBLOCK have it:
+/// io_uring would wait for whoever is at a fifo's other end (`io_rw_init_file`
+/// lets it, `io_arm_poll_handler` does it; io_uring/rw.c and poll.c).
+fn must_not_wait(fd: &OwnedFd, until: PollFlags) -> nix::Result<()> {
+    let kind = SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT;
+    let mut fds = [PollFd::new(fd.as_fd(), until)];
+    if kind != SFlag::S_IFREG && poll(&mut fds, PollTimeout::ZERO)? == 0 {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(())
 }
 
 fn length(memory: &[u8]) -> u32 {

@@ -116,7 +116,7 @@ static long long do_aread(const char *path, u64 off, u64 len)
 	return load_from(path, O_DIRECT, "aio read", off, len, by_aio_read);
 }
 
-//@ by_uring prepare_uring <err.h> <errno.h> <string.h> <sys/mman.h> <sys/syscall.h> <unistd.h>
+//@ by_uring must_not_wait prepare_uring <err.h> <errno.h> <poll.h> <string.h> <sys/mman.h> <sys/stat.h> <sys/syscall.h> <unistd.h>
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup 425
 #define SYS_io_uring_enter 426
@@ -175,6 +175,18 @@ static unsigned int *in_ring(char *ring, unsigned int off)
 	return (unsigned int *)(ring + off);
 }
 
+/* EAGAIN where read(2) and write(2) would have it: io_uring waits for a fifo's other end. */
+static int must_not_wait(int fd, short until)
+{
+	struct pollfd end = { .fd = fd, .events = until };
+	struct stat st;
+	int ready = fstat(fd, &st) ? -1 : S_ISREG(st.st_mode) ? 1 : poll(&end, 1, 0);
+
+	if (!ready)
+		errno = EAGAIN;
+	return ready > 0 ? 0 : -1;
+}
+
 /* One request, and its end. */
 static ssize_t by_uring(int opcode, int fd, char *bytes, size_t len, u64 off)
 {
@@ -205,6 +217,8 @@ static ssize_t by_uring(int opcode, int fd, char *bytes, size_t len, u64 off)
 //@ do_uringwrite
 static ssize_t by_uring_write(int fd, char *bytes, size_t len, u64 off)
 {
+	if (must_not_wait(fd, POLLOUT))
+		return -1;
 	return by_uring(23, fd, bytes, len, off);	/* IORING_OP_WRITE */
 }
 
@@ -218,6 +232,8 @@ static long long do_uringwrite(const char *path, u64 off, u64 len, u64 seed)
 //@ do_uringread
 static ssize_t by_uring_read(int fd, char *bytes, size_t len, u64 off)
 {
+	if (must_not_wait(fd, POLLIN))
+		return -1;
 	return by_uring(22, fd, bytes, len, off);	/* IORING_OP_READ */
 }
 

@@ -53,6 +53,11 @@ fn what_is_written_is_read(#[case] write: &str, #[case] read: &str) {
 #[case("mkdir f\ndread f len=4k", "open", libc::EINVAL)]
 #[case("creat f\nawrite f off=0 len=100", "aio write", libc::EINVAL)]
 #[case("mkdir f\nreadv f len=1", "preadv", libc::EISDIR)]
+#[case(
+    "mknod f fifo\nopen 1 f rdwr|nonblock\nuringread f len=1",
+    "uring read",
+    libc::EAGAIN
+)]
 #[case("fdread 1 len=1", "slot", libc::EBADF)]
 #[case("creat f\nopen 1 f rdonly\nfdwrite 1 len=1", "", libc::EBADF)]
 #[case("mmap 1 1 len=1", "slot", libc::EBADF)]

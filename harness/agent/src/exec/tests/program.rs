@@ -193,7 +193,9 @@ fn agree(lines: &[Line]) {
 )]
 #[case::rings(
     "creat f\nuringwrite f off=5 len=70000 seed=9\nuringread f off=5 len=70000\nuringread f off=0 len=100000\n\
-     uringread no len=1\nuringwrite . len=1\nuringwrite f off=0 len=3m\nuringread f len=4m\nuringread . len=1"
+     uringread no len=1\nuringwrite . len=1\nuringwrite f off=0 len=3m\nuringread f len=4m\nuringread . len=1\n\
+     mknod p fifo\nuringread p len=1\nopen 1 p rdwr|nonblock\nuringread p len=1\nuringwrite p len=10\nuringread p len=5\n\
+     uringwrite p len=1m\nuringwrite p len=1"
 )]
 #[case::maps(
     "creat f\ntruncate f 5000\nopen 1 f rdwr\nmmap 1 1 len=16k\nmstore 1 off=4k len=4k seed=1\n\

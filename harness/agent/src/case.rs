@@ -445,36 +445,39 @@ impl<'a> Case<'a> {
         if wanted(Phase::Lower) && !with_lower.is_empty() {
             self.unmount()?;
             self.mount_lower()?;
-            for arm in with_lower {
-                let root = self.arms.case_dir(arm);
-                self.send_tree(arm, Phase::Lower, &root)?;
-            }
+            let lower = |arm| (arm, self.arms.case_dir(arm));
+            let roots: Vec<_> = with_lower.into_iter().map(lower).collect();
+            self.send(Phase::Lower, &roots)?;
         }
         Ok(())
     }
 
     fn send_trees(&mut self, phase: Phase) -> Result<(), CaseError> {
-        for arm in self.arms.list().to_vec() {
-            let root = self.arms.root(arm);
-            self.send_tree(arm, phase, &root)?;
-        }
-        Ok(())
+        let arms = self.arms.list().iter();
+        let roots: Vec<_> = arms.map(|&arm| (arm, self.arms.root(arm))).collect();
+        self.send(phase, &roots)
     }
 
-    fn send_tree(&mut self, arm: Arm, phase: Phase, root: &str) -> Result<(), CaseError> {
+    /// Walk the trees of a phase, all at the same time, and send them.
+    fn send(&mut self, phase: Phase, roots: &[(Arm, String)]) -> Result<(), CaseError> {
         self.set_clock(self.plan.phase_second(phase))?;
-        // Nothing of a backed inode is dirty above its ext4, and what the host
-        // has of `plain` is not the guest's to write back.
-        if arm != Arm::Plain {
-            snapshot::settle(&self.arms.case_dir(arm));
+        for (arm, _) in roots {
+            // Nothing of a backed inode is dirty above its ext4, and what the host
+            // has of `plain` is not the guest's to write back.
+            if *arm != Arm::Plain {
+                snapshot::settle(&self.arms.case_dir(*arm));
+            }
         }
-        for snapshot in pieces::of(snapshot::take(root, self.board)) {
-            self.port.send(&FromGuest::Tree {
-                arm,
-                phase,
-                after: None,
-                snapshot,
-            })?;
+        let roots: Vec<_> = roots.iter().map(|(arm, root)| (*arm, &**root)).collect();
+        for (arm, snapshot) in snapshot::take_all(&roots, self.board) {
+            for snapshot in pieces::of(snapshot) {
+                self.port.send(&FromGuest::Tree {
+                    arm,
+                    phase,
+                    after: None,
+                    snapshot,
+                })?;
+            }
         }
         Ok(())
     }

@@ -59,28 +59,43 @@ fn watch(board: &Board) -> ! {
 /// Show on the console what every process but this one waits for.
 pub fn show() {
     let own = std::process::id();
-    for pid in pids().into_iter().filter(|pid| *pid != own) {
-        let read =
-            |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        // Kernel threads have no command line; they idle by the dozen.
-        let status = read("status");
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap_or("").trim().to_owned()
-        };
-        let state = field("State:");
-        if read("cmdline").is_empty() && !state.starts_with('D') {
-            continue;
+    for pid in numbers("/proc").into_iter().filter(|pid| *pid != own) {
+        // Those of io_uring are a process's threads, too.
+        for thread in numbers(&format!("/proc/{pid}/task")) {
+            show_thread(pid, thread);
         }
-        say(format!("pid {pid} ({}), state {state}", field("Name:")));
-        say(read("stack"));
     }
     // Without CONFIG_MAGIC_SYSRQ the stacks above are all there is.
     let _ = fs::write("/proc/sysrq-trigger", "w");
 }
 
-fn pids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+fn show_thread(pid: u32, thread: u32) {
+    let read = |file: &str| {
+        let path = format!("/proc/{pid}/task/{thread}/{file}");
+        fs::read_to_string(path).unwrap_or_default()
+    };
+    let status = read("status");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or("").trim().to_owned()
+    };
+    let state = field("State:");
+    // Kernel threads have no command line; they idle by the dozen.
+    if read("cmdline").is_empty() && !state.starts_with('D') {
+        return;
+    }
+    let of = if thread == pid {
+        String::new()
+    } else {
+        format!(", thread {thread}")
+    };
+    say(format!("pid {pid}{of} ({}), state {state}", field("Name:")));
+    say(read("stack"));
+}
+
+/// The entries of a directory that are numbers.
+fn numbers(dir: &str) -> Vec<u32> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()

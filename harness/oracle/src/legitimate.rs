@@ -69,6 +69,10 @@ pub struct Legitimate {
     pub applies: fn(&Candidate<'_>) -> bool,
 }
 
+/// S_ISGID and S_IXGRP (inode(7)).
+const SET_GROUP_ID: u32 = 0o2_000;
+const GROUP_MAY_EXECUTE: u32 = 0o010;
+
 /// No position in an ext4 file is beyond this many bytes (2^32 blocks of 4 KiB).
 const EXT4_LARGEST_FILE: i64 = 1 << 44;
 
@@ -118,6 +122,18 @@ pub const LEGITIMATE: &[Legitimate] = &[
             (c.is(Arm::Plain, Attribute::Nlink) || c.is(Arm::Plain, Attribute::Links))
                 && c.both_directories()
                 && c.stats.is_some_and(|(_, actual)| actual.nlink == 1)
+        },
+    },
+    Legitimate {
+        id: "plain-setgid",
+        reason: "whether a write takes the set-group-ID bit of a file that its group may not execute \
+                 goes by the groups of whoever writes, which on the host is the server",
+        source: "fs/attr.c, setattr_should_drop_sgid: in_group_or_capable",
+        applies: |c| {
+            c.is(Arm::Plain, Attribute::Mode)
+                && c.stats.is_some_and(|(a, b)| {
+                    b.mode == a.mode | SET_GROUP_ID && a.mode & GROUP_MAY_EXECUTE == 0
+                })
         },
     },
     Legitimate {

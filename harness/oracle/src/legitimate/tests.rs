@@ -25,6 +25,9 @@ fn every_entry_has_its_own_name_and_a_source() {
 #[case::dir_size("plain-directory-size", "d", |s: &mut StatView| s.size = 6, &[Arm::Plain])]
 #[case::dir_nlink("plain-directory-nlink", "d", |s: &mut StatView| s.nlink = 1, &[Arm::Plain])]
 #[case::dir_nlink_counted("", "d", |s: &mut StatView| s.nlink = 4, &[])]
+#[case::setgid("plain-setgid", "d/f", |s: &mut StatView| s.mode |= 0o2000, &[Arm::Plain])]
+#[case::setuid("", "d/f", |s: &mut StatView| s.mode |= 0o4000, &[])]
+#[case::setgid_and_more("", "d/f", |s: &mut StatView| s.mode = (s.mode | 0o2000) ^ 0o400, &[])]
 #[case::file_size("", "d/f", |s: &mut StatView| s.size = 6, &[])]
 #[case::file_nlink("", "d/f", |s: &mut StatView| s.nlink = 1, &[])]
 fn of_a_tree(

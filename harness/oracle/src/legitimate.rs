@@ -3,7 +3,7 @@
 //! Each entry is justified by the kernel's own code, and each use of it is
 //! counted in the verdict, so that an entry that forgives too much shows.
 
-use lookback_ops::{FileOp, Op, StatView, Whence, tree::Node};
+use lookback_ops::{FileOp, IoOp, Op, StatView, Whence, tree::Node};
 use lookback_wire::control::{Arm, Phase};
 
 use crate::difference::{Attribute, Difference, Stage};
@@ -69,9 +69,8 @@ pub struct Legitimate {
     pub applies: fn(&Candidate<'_>) -> bool,
 }
 
-/// S_ISGID and S_IXGRP (inode(7)).
-const SET_GROUP_ID: u32 = 0o2_000;
-const GROUP_MAY_EXECUTE: u32 = 0o010;
+/// S_ISUID and S_ISGID (inode(7)).
+const SET_ID: u32 = 0o6_000;
 
 /// No position in an ext4 file is beyond this many bytes (2^32 blocks of 4 KiB).
 const EXT4_LARGEST_FILE: i64 = 1 << 44;
@@ -125,15 +124,28 @@ pub const LEGITIMATE: &[Legitimate] = &[
         },
     },
     Legitimate {
-        id: "plain-setgid",
-        reason: "whether a write takes the set-group-ID bit of a file that its group may not execute \
-                 goes by the groups of whoever writes, which on the host is the server",
-        source: "fs/attr.c, setattr_should_drop_sgid: in_group_or_capable",
+        id: "plain-set-id",
+        reason: "what a write or O_TRUNC takes of a file's set-id bits goes by who does it, which on \
+                 the host is the server; the guest asks for no change of mode where OPEN truncates",
+        source: "fs/attr.c, setattr_should_drop_sgid: in_group_or_capable; \
+                 fs/fuse/dir.c, fuse_do_setattr: ATTR_OPEN with atomic_o_trunc",
         applies: |c| {
             c.is(Arm::Plain, Attribute::Mode)
                 && c.stats.is_some_and(|(a, b)| {
-                    b.mode == a.mode | SET_GROUP_ID && a.mode & GROUP_MAY_EXECUTE == 0
+                    b.mode & !SET_ID == a.mode & !SET_ID && b.mode & a.mode == a.mode
                 })
+        },
+    },
+    Legitimate {
+        id: "plain-directory-position",
+        reason: "a position in an ext4 directory may be so high that reading from there overflows, \
+                 which comes before that it is a directory; FUSE's is one of a file's size",
+        source: "fs/read_write.c, rw_verify_area; fs/ext4/dir.c, ext4_dir_llseek",
+        applies: |c| {
+            c.is(Arm::Plain, Attribute::Errno)
+                && matches!(c.op, Some(Op::Io(IoOp::FdRead { .. })))
+                && c.difference.expected == "EINVAL"
+                && c.difference.actual == "EISDIR"
         },
     },
     Legitimate {

@@ -25,8 +25,9 @@ fn every_entry_has_its_own_name_and_a_source() {
 #[case::dir_size("plain-directory-size", "d", |s: &mut StatView| s.size = 6, &[Arm::Plain])]
 #[case::dir_nlink("plain-directory-nlink", "d", |s: &mut StatView| s.nlink = 1, &[Arm::Plain])]
 #[case::dir_nlink_counted("", "d", |s: &mut StatView| s.nlink = 4, &[])]
-#[case::setgid("plain-setgid", "d/f", |s: &mut StatView| s.mode |= 0o2000, &[Arm::Plain])]
-#[case::setuid("", "d/f", |s: &mut StatView| s.mode |= 0o4000, &[])]
+#[case::setgid("plain-set-id", "d/f", |s: &mut StatView| s.mode |= 0o2000, &[Arm::Plain])]
+#[case::setuid("plain-set-id", "d/f", |s: &mut StatView| s.mode |= 0o4000, &[Arm::Plain])]
+#[case::sticky("", "d/f", |s: &mut StatView| s.mode |= 0o1000, &[])]
 #[case::setgid_and_more("", "d/f", |s: &mut StatView| s.mode = (s.mode | 0o2000) ^ 0o400, &[])]
 #[case::file_size("", "d/f", |s: &mut StatView| s.size = 6, &[])]
 #[case::file_nlink("", "d/f", |s: &mut StatView| s.nlink = 1, &[])]
@@ -186,6 +187,29 @@ fn ioctls(#[case] line: &str, #[case] errno: i32, #[case] arm: Arm, #[case] excu
     let verdict = judge(&plan, &run);
     assert_eq!(verdict.differences.is_empty(), excused);
     assert_eq!(verdict.excused.contains_key("plain-ioctl"), excused);
+}
+
+#[rstest]
+#[case::overflow("fdread 0 len=10", Arm::Plain, 22, 21, true)]
+#[case::other_errno("fdread 0 len=10", Arm::Plain, 22, 5, false)]
+#[case::other_expected("fdread 0 len=10", Arm::Plain, 9, 21, false)]
+#[case::other_operation("fdwrite 0 len=10 seed=1", Arm::Plain, 22, 21, false)]
+#[case::backed("fdread 0 len=10", Arm::Backed, 22, 21, false)]
+fn reading_a_directory(
+    #[case] line: &str,
+    #[case] arm: Arm,
+    #[case] expected: i32,
+    #[case] errno: i32,
+    #[case] excused: bool,
+) {
+    let op = lookback_ops::trace::parse(line).unwrap().remove(0).op;
+    let plan = plan(vec![op], &[]);
+    let mut run = agreeing(&plan, &[failed(expected)], &tree());
+    run.trace.insert((arm, 0), vec![failed(errno)]);
+    let verdict = judge(&plan, &run);
+    assert_eq!(verdict.differences.is_empty(), excused);
+    let times = verdict.excused.get("plain-directory-position");
+    assert_eq!(times, excused.then_some(&1));
 }
 
 #[rstest]

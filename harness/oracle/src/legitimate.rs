@@ -170,12 +170,20 @@ pub const LEGITIMATE: &[Legitimate] = &[
         source: "fs/ext4/dir.c, ext4_dir_llseek: ext4_get_htree_eof; \
                  fs/fuse/dir.c, fuse_dir_operations: .llseek = generic_file_llseek",
         applies: |c| {
-            c.is(Arm::Plain, Attribute::Ret)
-                && matches!(c.op, Some(Op::Lseek { .. }))
-                && c.difference
-                    .expected
+            let Some(Op::Lseek { off, whence, .. }) = c.op else {
+                return false;
+            };
+            let expected = c.difference.expected.as_str();
+            let counted = matches!(whence, Whence::Cur | Whence::End);
+            match (expected, c.difference.actual.as_str()) {
+                _ if c.is(Arm::Plain, Attribute::Ret) => expected
                     .parse()
-                    .is_ok_and(|position: i64| position > EXT4_LARGEST_FILE)
+                    .is_ok_and(|position: i64| position > EXT4_LARGEST_FILE),
+                // Behind the last hash there is nothing, before a size's first byte.
+                ("EINVAL", "0") => c.is(Arm::Plain, Attribute::Errno) && counted && *off > 0,
+                ("0", "EINVAL") => c.is(Arm::Plain, Attribute::Errno) && counted && *off < 0,
+                _ => false,
+            }
         },
     },
     Legitimate {

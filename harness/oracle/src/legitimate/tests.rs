@@ -267,6 +267,36 @@ fn directory_end(#[case] expected: i64, #[case] arm: Arm, #[case] excused: bool)
 }
 
 #[rstest]
+#[case::behind(46, Whence::End, Arm::Plain, 22, 0, true)]
+#[case::before(-60, Whence::End, Arm::Plain, 0, 22, true)]
+#[case::from_there(7, Whence::Cur, Arm::Plain, 22, 0, true)]
+#[case::before_and_there(-60, Whence::End, Arm::Plain, 22, 0, false)]
+#[case::set(46, Whence::Set, Arm::Plain, 22, 0, false)]
+#[case::other_errno(46, Whence::End, Arm::Plain, 29, 0, false)]
+#[case::backed(46, Whence::End, Arm::Backed, 22, 0, false)]
+fn beyond_a_directory(
+    #[case] off: i64,
+    #[case] whence: Whence,
+    #[case] arm: Arm,
+    #[case] expected: i32,
+    #[case] errno: i32,
+    #[case] excused: bool,
+) {
+    let slot = 0;
+    let plan = plan(vec![Op::Lseek { slot, off, whence }], &[]);
+    let gave = |errno| match errno {
+        0 => outcome(Value::None),
+        errno => failed(errno),
+    };
+    let mut run = agreeing(&plan, &[gave(expected)], &tree());
+    run.trace.insert((arm, 0), vec![gave(errno)]);
+    let verdict = judge(&plan, &run);
+    assert_eq!(verdict.differences.is_empty(), excused);
+    let times = verdict.excused.get("plain-directory-end");
+    assert_eq!(times, excused.then_some(&1));
+}
+
+#[rstest]
 #[case::left("d", false, true)]
 #[case::elsewhere("l", false, false)]
 #[case::unmounted("d", true, false)]

@@ -23,18 +23,15 @@ const BUFFER: usize = 256 << 10;
 /// Walk several trees, each in a thread that is gone by the end: most of a walk is
 /// waiting for a disk or a server, and there is more than one processor.
 pub fn take_all<T: Copy>(roots: &[(T, &str)], board: &Board) -> Vec<(T, Snapshot)> {
-    let [(of, root)] = roots else {
-        return std::thread::scope(|scope| {
-            let walk = |&(_, root)| scope.spawn(move || take(root, board));
-            let walks: Vec<_> = roots.iter().map(walk).collect();
-            let snapshots = walks.into_iter().map(|walk| match walk.join() {
-                Ok(snapshot) => snapshot,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            roots.iter().map(|(of, _)| *of).zip(snapshots).collect()
+    std::thread::scope(|scope| {
+        let walk = |&(_, root)| scope.spawn(move || take(root, board));
+        let walks: Vec<_> = roots.iter().map(walk).collect();
+        let snapshots = walks.into_iter().map(|walk| match walk.join() {
+            Ok(snapshot) => snapshot,
+            Err(panic) => std::panic::resume_unwind(panic),
         });
-    };
-    vec![(*of, take(root, board))]
+        roots.iter().map(|(of, _)| *of).zip(snapshots).collect()
+    })
 }
 
 /// Walk the tree at `root`, whose file system was synced: before that blocks

@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 
 use lookback_ops::{Base, Op, tree::Node};
-use lookback_wire::control::{Arm, CLOCK_STEP, CasePlan, Phase};
+use lookback_wire::control::{ATIME_DAY, Arm, CLOCK_STEP, CasePlan, Phase};
 use serde::Serialize;
 
 use crate::difference::Attribute;
-
-/// Seconds after which reading changes an access time (`relatime_need_update`).
-const DAY: i64 = 24 * 60 * 60;
 
 /// Seconds and nanoseconds since 1970, as stat(2) gives them.
 pub(crate) type Time = (i64, u32);
@@ -169,7 +166,7 @@ impl Walk {
     fn leaves_atime(self, node: &Node) -> bool {
         let Self { first, second } = self;
         let stat = &node.stat;
-        let young = |second| second + CLOCK_STEP < stat.atime.0 + DAY;
+        let young = |second| second + CLOCK_STEP < stat.atime.0 + ATIME_DAY;
         !first && stat.atime > stat.mtime && stat.atime > stat.ctime && second.is_none_or(young)
     }
 }

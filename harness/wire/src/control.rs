@@ -60,6 +60,10 @@ pub const CLOCK_BASE: i64 = 1_000_000_000;
 /// (fs/inode.c) changes its mind, and no two lines lie just a day apart.
 pub const CLOCK_STEP: i64 = 1_000;
 
+/// Seconds after which reading sets an access time that is later than mtime and
+/// ctime, too (`relatime_need_update`, fs/inode.c).
+pub const ATIME_DAY: i64 = 24 * 60 * 60;
+
 /// One file system the same operations run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,11 +6,8 @@
 use lookback_ops::{Line, Op, Outcome, Value};
 use lookback_oracle::{Attribute, Difference, Stage};
 use lookback_reproducer::{OpTime, Stamp, When};
-use lookback_wire::control::{Arm, CLOCK_BASE, CLOCK_STEP, CasePlan};
+use lookback_wire::control::{ATIME_DAY, Arm, CLOCK_BASE, CLOCK_STEP, CasePlan};
 use thiserror::Error;
-
-/// `relatime_need_update` (fs/inode.c): an access time that old is set anew.
-const DAY: i64 = 86_400;
 
 /// Why the program can't say whose a time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -137,7 +134,7 @@ fn first_second(plan: &CasePlan) -> i64 {
 /// Whether a time the case sets is not long ago for the guest, whose clock is
 /// years behind the program's: what reading makes of it is then another thing.
 fn sets_ahead(plan: &CasePlan) -> bool {
-    set(plan).any(|(second, _)| second > first_second(plan) - DAY)
+    set(plan).any(|(second, _)| second > first_second(plan) - ATIME_DAY)
 }
 
 /// Whether reading the tree may have set the access time of `line`, or kept a
@@ -158,7 +155,7 @@ fn walked(plan: &CasePlan, stage: Stage, lines: usize, line: usize) -> bool {
 fn takes_a_day(plan: &CasePlan, lines: usize) -> bool {
     let lines = i64::try_from(lines).unwrap_or(i64::MAX);
     let now = CLOCK_BASE.saturating_add(lines.saturating_mul(CLOCK_STEP));
-    now - first_second(plan) >= DAY
+    now - first_second(plan) >= ATIME_DAY
 }
 
 #[cfg(test)]
